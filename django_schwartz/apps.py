@@ -1,0 +1,33 @@
+"""The app: finds the workers, and keeps the functions' rows."""
+
+from django.apps import AppConfig
+from django.core import checks
+from django.db import router
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
+
+
+class DjangoSchwartzConfig(AppConfig):
+    name = "django_schwartz"
+    verbose_name = "Job queue"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django_schwartz.checks import check_databases, check_settings, check_workers
+
+        checks.register(check_settings)
+        checks.register(check_databases)
+        checks.register(check_workers)
+        post_migrate.connect(make_functions, sender=self)
+        autodiscover_modules("workers")
+
+
+def make_functions(*, using: str, **_: object) -> None:
+    """Give every registered worker its row, so that no dispatch has to make one."""
+    from django_schwartz.models import FuncMap
+    from django_schwartz.worker import registry
+
+    FuncMap.objects.forget(using=using)
+    if router.allow_migrate_model(using, FuncMap):
+        for worker in registry:
+            FuncMap.objects.get_or_make(worker.funcname, using=using)

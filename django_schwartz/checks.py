@@ -1,0 +1,109 @@
+"""System checks: what is wrong with the settings and the workers, before a job finds out."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import connections
+
+from django_schwartz.conf import KEYS, Conf
+from django_schwartz.serializers import ARG_FORMATS
+from django_schwartz.worker import Worker, registry
+
+
+def check_settings(**_: object) -> list[CheckMessage]:
+    given = getattr(settings, "SCHWARTZ", {})
+    if not isinstance(given, dict):
+        return [Error("SCHWARTZ must be a dict.", id="django_schwartz.E001")]
+    return [*_unknown_keys(given), *_wrong_values(given)]
+
+
+def _unknown_keys(given: dict[str, Any]) -> Iterator[CheckMessage]:
+    for key in sorted(set(given) - set(KEYS), key=str):
+        close = get_close_matches(str(key).upper(), KEYS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"The keys are {', '.join(KEYS)}."
+        yield Error(f"SCHWARTZ has no key {key!r}.", hint=hint, id="django_schwartz.E002")
+
+
+def _wrong_values(given: dict[str, Any]) -> Iterator[CheckMessage]:
+    for field in fields(Conf):
+        key = field.name.upper()
+        if key in given and (wrong := _what_is_wrong(given[key], field.default)):
+            yield Error(f"SCHWARTZ[{key!r}] {wrong}.", id="django_schwartz.E003")
+
+
+def _what_is_wrong(value: object, default: object) -> str | None:
+    """What keeps the value from standing in for the default, which tells the type; None if nothing does."""
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
+    if isinstance(default, tuple):
+        good = isinstance(value, list | tuple) and value and len(set(value)) == len(value)
+        return None if good else f"must be a list of different aliases, at least one, not {value!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"must be a number, not {value!r}"
+    if default and value <= 0:
+        return f"must be more than 0, not {value!r}"
+    return None
+
+
+def check_databases(**_: object) -> list[CheckMessage]:
+    given = getattr(settings, "SCHWARTZ", {})
+    aliases = given.get("DATABASES", Conf.databases) if isinstance(given, dict) else ()
+    if not isinstance(aliases, list | tuple):
+        return []
+    messages: list[CheckMessage] = [
+        Error(
+            f"SCHWARTZ['DATABASES'] names {alias!r}, which DATABASES does not have.",
+            hint=f"DATABASES has {', '.join(connections)}.",
+            id="django_schwartz.E004",
+        )
+        for alias in aliases
+        if alias not in connections
+    ]
+    if "default" not in aliases:
+        messages.append(
+            Warning(
+                "The database 'default' holds no queue: a dispatch is not part of its transactions.",
+                hint="Dispatch with on_commit=True, or add 'default' to SCHWARTZ['DATABASES'].",
+                id="django_schwartz.W001",
+            )
+        )
+    return messages
+
+
+def check_workers(**_: object) -> list[CheckMessage]:
+    messages: list[CheckMessage] = [
+        Error(
+            f"{_path(second)} has the funcname {first.funcname!r}, which is {_path(first)}'s.",
+            hint="Set another funcname on one of the classes.",
+            obj=second,
+            id="django_schwartz.E005",
+        )
+        for first, second in registry.conflicts
+    ]
+    for worker in registry:
+        messages += [
+            Error(f"{_path(worker)} {wrong}.", obj=worker, id="django_schwartz.E006")
+            for wrong in _wrong_with(worker)
+        ]
+    return messages
+
+
+def _wrong_with(worker: type[Worker]) -> Iterator[str]:
+    if worker.work is Worker.work:
+        yield "has no work() method"
+    for name in ("max_retries", "retry_delay", "keep_exit_status_for", "grab_for", "keep_errors_for"):
+        value = getattr(worker, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            yield f"has {name} = {value!r}; it must be a number, 0 or more"
+    if worker.arg_format not in ARG_FORMATS:
+        yield f"has arg_format = {worker.arg_format!r}; it must be one of {', '.join(ARG_FORMATS)}"
+    if not worker.funcname or len(worker.funcname) > 255:
+        yield f"has the funcname {worker.funcname!r}; it must have 1 to 255 characters"
+
+
+def _path(worker: type[Worker]) -> str:
+    return f"{worker.__module__}.{worker.__qualname__}"

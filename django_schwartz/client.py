@@ -1,0 +1,400 @@
+"""TheSchwartz: dispatches jobs and looks them up, grabs jobs and has them performed."""
+
+import itertools
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal, TypeVar, overload
+
+from django.db import connections, transaction
+
+from django_schwartz.conf import conf
+from django_schwartz.databases import Databases
+from django_schwartz.dialects import Lease, dialect_of
+from django_schwartz.exceptions import InvalidHandle
+from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
+from django_schwartz.performance import Performance, fails_as_unreadable, perform
+from django_schwartz.signals import printable
+from django_schwartz.worker import Worker, current_job, registry
+
+__all__ = ["JobHandle", "TheSchwartz"]
+
+logger = logging.getLogger("django_schwartz")
+
+#: A worker class, or its funcname.
+Ability = str | type[Worker]
+
+J = TypeVar("J", Job, Job | None)
+
+_grab_numbers = itertools.count(1)
+
+
+class TheSchwartz:
+    """A client of the queue. What is not given comes from the SCHWARTZ setting.
+
+    `databases` are aliases. `floor` is the lowest priority that is grabbed, 0 for none. `verbose` gets debug messages:
+    a callable of (message, job), or True for standard error.
+    """
+
+    def __init__(
+        self,
+        databases: Iterable[str] | None = None,
+        *,
+        prioritize: bool | None = None,
+        floor: int | None = None,
+        batch_size: int | None = None,
+        strict_remove_ability: bool | None = None,
+        retry_seconds: float | None = None,
+        verbose: bool | Callable[[str, Job | None], object] = False,
+    ) -> None:
+        settings = conf()
+        self.databases = Databases(
+            settings.databases if databases is None else list(databases),
+            retry_seconds=settings.retry_seconds if retry_seconds is None else retry_seconds,
+        )
+        self.prioritize = settings.prioritize if prioritize is None else prioritize
+        self.floor = settings.floor if floor is None and self.prioritize else floor or 0
+        self.batch_size = settings.batch_size if batch_size is None else batch_size
+        self.strict_remove_ability = (
+            settings.strict_remove_ability
+            if strict_remove_ability is None
+            else strict_remove_ability
+        )
+        self.verbose = verbose
+        self.all_abilities: list[str] = []
+        self.current_abilities: list[str] = []
+
+    @property
+    def floor(self) -> int:
+        return self._floor
+
+    @floor.setter
+    def floor(self, floor: int) -> None:
+        if floor and not self.prioritize:
+            raise ValueError("floor only works if prioritize is set.")
+        self._floor = floor
+
+    # Dispatch
+
+    @overload
+    def dispatch_async(
+        self,
+        job: Job | str,
+        arg: object = None,
+        *,
+        using: str | None = None,
+        on_commit: Literal[False] = False,
+        **fields: Any,
+    ) -> JobHandle: ...
+
+    @overload
+    def dispatch_async(
+        self,
+        job: Job | str,
+        arg: object = None,
+        *,
+        using: str | None = None,
+        on_commit: Literal[True],
+        **fields: Any,
+    ) -> None: ...
+
+    def dispatch_async(
+        self,
+        job: Job | str,
+        arg: object = None,
+        *,
+        using: str | None = None,
+        on_commit: bool = False,
+        **fields: Any,
+    ) -> JobHandle | None:
+        """Put one job into the queue: a Job, or a funcname with an arg and other fields of a Job.
+
+        Inside atomic() on a queue database the job goes to that one and stands or falls with the transaction.
+        Elsewhere any database that lives takes it. `using` names one; `on_commit` waits for the open transaction to
+        commit, for a queue that is in another database, and gives no handle.
+
+        A job whose uniqkey is queued already is not queued twice: the handle is the queued job's, and `is_duplicate`.
+        Raises AllDatabasesDead; TypeError or ValueError for a job that cannot be stored.
+        """
+        made = _made_job(job, arg, fields)
+        if on_commit:
+            _after_commit(partial(self._dispatch, [made], using))
+            return None
+        return self._dispatch([made], using)[0]
+
+    def dispatch_jobs(self, jobs: Iterable[Job], *, using: str | None = None) -> list[JobHandle]:
+        """Put many jobs into the queue, all in one database and one transaction; a handle each, as dispatch_async."""
+        many = list(jobs)
+        return self._dispatch(many, using) if many else []
+
+    def _dispatch(self, jobs: list[Job], using: str | None) -> list[JobHandle]:
+        chosen = using or self.databases.in_transaction()
+        if chosen is not None:
+            return _store(jobs, chosen)
+        for alias in self._order_for(jobs):
+            with self.databases.failing_over(alias):
+                return _store(jobs, alias)
+        raise self.databases.all_dead()
+
+    def _order_for(self, jobs: list[Job]) -> list[str]:
+        unique = next((job for job in jobs if job.uniqkey is not None), None)
+        if unique is None:
+            return self.databases.in_random_order()
+        return self.databases.in_home_order(unique.funcname, str(unique.uniqkey))
+
+    # Looking up
+
+    def handle_from_string(self, text: str) -> JobHandle:
+        """The handle that str() made. Raises InvalidHandle, also for one of a database that is not this client's."""
+        handle = JobHandle.from_string(text)
+        if handle.alias not in self.databases.aliases:
+            raise InvalidHandle(
+                f"{text!r} is of the database {handle.alias!r}, which is not among this client's: "
+                f"{', '.join(self.databases.aliases)}."
+            )
+        return handle
+
+    def lookup_job(self, handle: JobHandle | str) -> Job | None:
+        """The job of a handle, or None when it has left the queue. Raises InvalidHandle."""
+        return self._with_debug(self.handle_from_string(str(handle)).job)
+
+    def list_jobs(
+        self,
+        funcname: Ability | Iterable[Ability],
+        *,
+        run_after: datetime | int | None = None,
+        grabbed_until: datetime | int | None = None,
+        jobid: int | None = None,
+        coalesce: str | None = None,
+        coalesce_prefix: str | None = None,
+        limit: int | None = None,
+    ) -> list[Job]:
+        """Jobs of these functions, held and future ones too, without grabbing any.
+
+        `run_after` and `grabbed_until` are upper bounds; `limit`, batch_size unless given, is for each database.
+        """
+        names = [funcname] if isinstance(funcname, str | type) else funcname
+        bounds = {"run_after__lte": run_after, "grabbed_until__lte": grabbed_until, "pk": jobid}
+        given = {lookup: value for lookup, value in bounds.items() if value is not None}
+        found: list[Job] = []
+        for alias in self.databases.in_random_order():
+            with self.databases.failing_over(alias):
+                funcids = self._funcids(names, alias)
+                jobs = self._narrowed(Job.objects.using(alias).filter(**given).of(funcids))
+                jobs = _coalescing(jobs, coalesce, coalesce_prefix)
+                found += jobs[: self.batch_size if limit is None else limit]
+        return found
+
+    def get_server_time(self, using: str | None = None) -> int:
+        """The time of a database server in whole UNIX seconds: the clock that decides what is due."""
+        alias = using or self.databases.aliases[0]
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"SELECT {dialect_of(connections[alias]).now}", [])
+            return int(cursor.fetchone()[0])
+
+    # Abilities
+
+    def can_do(self, worker: Ability) -> None:
+        """Announce that this client performs jobs of a worker. Raises UnknownFunction for a name never registered."""
+        funcname = registry[_name_of(worker)].funcname
+        self.all_abilities.append(funcname)
+        self.current_abilities.append(funcname)
+
+    def make_functions(self) -> None:
+        """Give each ability its row in every database that answers, so that no dispatch has to make one."""
+        for alias in self.databases.aliases:
+            with self.databases.failing_over(alias):
+                for name in self.all_abilities:
+                    FuncMap.objects.get_or_make(name, using=alias)
+
+    def reset_abilities(self) -> None:
+        """Forget every ability."""
+        self.all_abilities, self.current_abilities = [], []
+
+    def temporarily_remove_ability(self, worker: Ability) -> None:
+        """Look for other jobs first, until there are none or no ability is left."""
+        name = _name_of(worker)
+        self.current_abilities = [ability for ability in self.current_abilities if ability != name]
+        if not self.current_abilities:
+            self.restore_full_abilities()
+
+    def restore_full_abilities(self) -> None:
+        self.current_abilities = list(self.all_abilities)
+
+    # Grabbing
+
+    def find_job_for_workers(self, workers: Iterable[Ability] | None = None) -> Job | None:
+        """Grab the next due job of these workers, or of the current abilities; None if there is none."""
+        return self._grab(self.current_abilities if workers is None else workers)
+
+    def find_job_with_coalescing_value(self, worker: Ability, value: str) -> Job | None:
+        """Grab a due job of that worker whose coalesce is the value."""
+        return self._grab_along([worker], coalesce=value)
+
+    def find_job_with_coalescing_prefix(self, worker: Ability, prefix: str) -> Job | None:
+        """Grab a due job of that worker whose coalesce begins so; every character stands for itself."""
+        return self._grab_along([worker], coalesce_prefix=prefix)
+
+    def _grab_along(self, workers: list[Ability], **narrowing: str) -> Job | None:
+        """Grab a job to do along with the one being performed, which then answers for it."""
+        while job := self._grab(workers, **narrowing):
+            performance = Performance.current()
+            if performance is None:
+                return job
+            if not fails_as_unreadable(job):
+                performance.held.append(job)
+                return job
+        return None
+
+    def _grab(
+        self,
+        workers: Iterable[Ability],
+        *,
+        coalesce: str | None = None,
+        coalesce_prefix: str | None = None,
+    ) -> Job | None:
+        names = [_name_of(worker) for worker in workers]
+        for alias in self.databases.in_random_order() if names else []:
+            with self.databases.failing_over(alias):
+                lease = self._lease(names, alias)
+                jobs = self._narrowed(Job.objects.using(alias).due().of(lease.seconds))
+                jobs = _coalescing(jobs, coalesce, coalesce_prefix)
+                for job in jobs.grab(lease, look_at=self.batch_size):
+                    return self._with_debug(job)
+        return None
+
+    def _narrowed(self, jobs: JobQuerySet) -> JobQuerySet:
+        """The jobs that this client's priorities admit, in its order."""
+        jobs = jobs.at_least(self.floor) if self.floor else jobs
+        return jobs.in_order(prioritize=self.prioritize)
+
+    def _funcids(self, workers: Iterable[Ability], alias: str) -> list[int]:
+        names = [_name_of(worker) for worker in workers]
+        return [row.funcid for row in FuncMap.objects.find(names, using=alias).values()]
+
+    def _lease(self, funcnames: Iterable[str], alias: str) -> Lease:
+        """A lease that nobody else has the like of, as long as each worker's grab_for."""
+        rows = FuncMap.objects.find(funcnames, using=alias)
+        seconds = {
+            row.funcid: max(1, int(registry.get(name).policy("grab_for")))
+            for name, row in rows.items()
+        }
+        holder = f"{socket.gethostname()}:{os.getpid()}:{next(_grab_numbers)}"
+        return Lease(grabbed_by=holder[-255:], seconds=seconds)
+
+    # Working
+
+    def work_once(self, job: Job | None = None) -> bool:
+        """Perform one job: the given one, or the next of this client's abilities. False if there was none.
+
+        Another ability is preferred next time, so that none starves.
+        """
+        job = job or self.find_next_job()
+        if job is None:
+            return False
+        if not self.strict_remove_ability:
+            self.temporarily_remove_ability(job.funcname)
+        perform(job)
+        return True
+
+    def find_next_job(self) -> Job | None:
+        """Grab the job to perform next: of the current abilities, or else of all of them."""
+        job = self.find_job_for_workers()
+        if job or self.strict_remove_ability or self.current_abilities == self.all_abilities:
+            return job
+        self.restore_full_abilities()
+        return self.find_job_for_workers()
+
+    def work_until_done(self) -> None:
+        """Perform jobs until none is due."""
+        while self.work_once():
+            pass
+
+    def work(self, delay: float = 5, *, sleep: Callable[[float], object] = time.sleep) -> None:
+        """Perform jobs for ever, waiting `delay` seconds whenever none is due."""
+        while True:
+            if not self.work_once():
+                sleep(delay)
+
+    def work_on(self, handle: JobHandle | str) -> bool:
+        """Perform the job of a handle as it is, without grabbing it. False if it is gone."""
+        job = self.lookup_job(handle)
+        if job is None:
+            return False
+        perform(job)
+        return True
+
+    def grab_and_work_on(self, handle: JobHandle | str) -> bool:
+        """Grab the job of a handle, due or not, and perform it. False if it is gone, or somebody holds it."""
+        job = self._grab_this(self.handle_from_string(str(handle)))
+        if job is None:
+            return False
+        perform(job)
+        return True
+
+    def _grab_this(self, handle: JobHandle) -> Job | None:
+        job = self.lookup_job(handle)
+        if job is None:
+            return None
+        lease = self._lease([registry[job.funcname].funcname], handle.alias)
+        grabbed = Job.objects.using(handle.alias).filter(pk=handle.jobid).free().grab(lease)
+        return self._with_debug(grabbed[0]) if grabbed else None
+
+    # What is going on
+
+    @property
+    def current_job(self) -> Job | None:
+        """The job that this thread or task performs."""
+        return current_job.get()
+
+    def debug(self, message: str, job: Job | None = None) -> None:
+        """Tell the verbose hook, and the log at level DEBUG."""
+        logger.debug("%s%s", f"{job}: " if job else "", printable(message))
+        if callable(self.verbose):
+            self.verbose(message, job)
+        elif self.verbose:
+            print(message, file=sys.stderr)
+
+    def _with_debug(self, job: "J") -> "J":
+        if job is not None:
+            job.debug_to = self.debug
+        return job
+
+
+def _made_job(job: Job | str, arg: object, fields: dict[str, Any]) -> Job:
+    if isinstance(job, str):
+        return Job(funcname=job, arg=arg, **fields)
+    if not isinstance(job, Job):
+        raise TypeError(f"dispatch_async takes a Job or a funcname, not {type(job).__name__}.")
+    if arg is not None or fields:
+        raise TypeError("dispatch_async takes one Job, or a funcname and its arg. For many: dispatch_jobs.")
+    return job
+
+
+def _after_commit(dispatch: Callable[[], object]) -> None:
+    open_one = next((a for a in connections if connections[a].in_atomic_block), None)
+    transaction.on_commit(dispatch, using=open_one)
+
+
+def _store(jobs: list[Job], alias: str) -> list[JobHandle]:
+    queue = Job.objects.using(alias)
+    if len(jobs) == 1:
+        queue.dispatch(jobs)
+    else:
+        with transaction.atomic(using=alias):
+            queue.dispatch(jobs)
+    return [job.handle for job in jobs if job.handle is not None]
+
+
+def _coalescing(jobs: JobQuerySet, value: str | None, prefix: str | None) -> JobQuerySet:
+    jobs = jobs if value is None else jobs.coalescing(value)
+    return jobs if prefix is None else jobs.coalescing_prefix(prefix)
+
+
+def _name_of(worker: Ability) -> str:
+    return worker if isinstance(worker, str) else worker.funcname

@@ -1,0 +1,292 @@
+"""All SQL that differs by database: the server's clock, the grab, the insert, and which errors mean that it is gone.
+
+`Dialect` is portable; a child overrides what its database does better. `dialect_of(connection)` picks one. The
+SQL here goes through parameter formatting: a percent sign of its own is doubled.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import (
+    Error,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    models,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
+
+if TYPE_CHECKING:
+    from django_schwartz.models import Job, JobQuerySet
+
+#: What an insert gives a value; the database has defaults for the other columns.
+INSERTED = (
+    "jobid",
+    "funcid",
+    "arg",
+    "uniqkey",
+    "insert_time",
+    "run_after",
+    "grabbed_until",
+    "priority",
+    "coalesce",
+    "dispatched_at",
+    "scheduled_for",
+    "queue_name",
+    "meta",
+)
+#: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later for its time.
+Row = Sequence[Any]
+
+
+class Later(int):
+    """That many microseconds after the server's time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """For whom jobs are grabbed, and for how many seconds by funcid."""
+
+    grabbed_by: str
+    seconds: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """What the database made of an inserted job: its id, and its times in the columns' units."""
+
+    jobid: int
+    insert_time: int
+    run_after: int
+    dispatched_at: int
+
+
+class ServerTime(models.Func):
+    """The database server's time in whole UNIX seconds, rounded down."""
+
+    output_field = models.BigIntegerField()
+
+    def as_sql(
+        self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **kwargs: Any
+    ) -> tuple[str, list[Any]]:
+        return dialect_of(connection).now, []
+
+
+class ServerMicroseconds(models.Func):
+    """The database server's time in UNIX microseconds, as exactly as it tells it."""
+
+    output_field = models.BigIntegerField()
+
+    def as_sql(
+        self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **kwargs: Any
+    ) -> tuple[str, list[Any]]:
+        return dialect_of(connection).now_us, []
+
+
+class Dialect:
+    """What every database can do: select candidates, then take each by compare-and-swap."""
+
+    #: SQL of the server's time in whole UNIX seconds, rounded down; the same throughout a statement.
+    now: ClassVar[str] = "UNIX_TIMESTAMP()"
+    #: SQL of the same in microseconds.
+    now_us: ClassVar[str] = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+    #: The operator that divides whole numbers and rounds down.
+    divide: ClassVar[str] = "DIV"
+    #: What an insert writes for a jobid that the database is to give.
+    next_jobid: ClassVar[str] = "NULL"
+
+    def __init__(self) -> None:
+        #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to open the race.
+        self.after_select: Callable[[], object] = lambda: None
+
+    def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
+        """Lease up to `limit` of the candidates, in their order.
+
+        A job that somebody took or touched since it was read is passed over. The whole of its state is compared, so
+        that one grabbed and released with a delay in between is not mistaken for free.
+        """
+        read = list(candidates.defer("arg", "meta"))
+        self.after_select()
+        grabbed: list[Job] = []
+        for job in read:
+            if len(grabbed) < limit and self._take(job, lease):
+                grabbed.append(job.as_grabbed())
+        return grabbed
+
+    @staticmethod
+    def _take(job: "Job", lease: Lease) -> bool:
+        unchanged = job.as_read().filter(run_after=job.run_after or 0)
+        return bool(
+            unchanged.filter(grabbed_until__lte=ServerTime()).update(
+                grabbed_until=ServerTime() + lease.seconds[job.funcid],
+                grabs=F("grabs") + 1,
+                grabbed_by=lease.grabbed_by,
+            )
+        )
+
+    def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
+        """Insert the rows, and tell of each what the database made of it.
+
+        Tells None of a row whose funcid and uniqkey are queued already; raises IntegrityError for any other
+        conflict. Never breaks the caller's transaction.
+        """
+        return [self._insert_one(jobs, dict(zip(INSERTED, row, strict=True))) for row in rows]
+
+    def _insert_one(self, jobs: "JobQuerySet", row: dict[str, Any]) -> "Inserted | None":
+        sql, params = self._insert_sql(jobs, [list(row.values())])
+        try:
+            with transaction.atomic(using=jobs.db), connections[jobs.db].cursor() as cursor:
+                cursor.execute(sql, params)
+                jobid = row["jobid"] or cursor.lastrowid
+        except IntegrityError:
+            twin = jobs.filter(func_id=row["funcid"], uniqkey=row["uniqkey"])
+            if row["uniqkey"] is None or not twin.exists():
+                raise
+            return None
+        return self._read_back(jobs, jobid)
+
+    @staticmethod
+    def _read_back(jobs: "JobQuerySet", jobid: int) -> Inserted:
+        sql = f"SELECT insert_time, run_after, dispatched_at FROM {jobs.table} WHERE jobid = %s"
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(sql, [jobid])
+            return Inserted(jobid, *cursor.fetchone())
+
+    def _insert_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        columns = ", ".join(map(connections[jobs.db].ops.quote_name, INSERTED))
+        values = ", ".join(f"({self._placeholders(row)})" for row in rows)
+        params = [value for row in rows for value in row if value is not None]
+        return f"INSERT INTO {jobs.table} ({columns}) VALUES {values}", params
+
+    def _placeholders(self, row: Row) -> str:
+        unset = {
+            "jobid": self.next_jobid,
+            "insert_time": self.now,
+            "run_after": self.now,
+            "dispatched_at": self.now_us,
+        }
+        later = {
+            "run_after": f"({self.now_us} + %s + 999999) {self.divide} 1000000",
+            "scheduled_for": f"{self.now_us} + %s",
+        }
+        return ", ".join(
+            unset.get(column, "NULL")
+            if value is None
+            else later[column] if isinstance(value, Later) else "%s"
+            for column, value in zip(INSERTED, row, strict=True)
+        )
+
+    def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
+        """Whether the error says that this database cannot serve the queue now, not that a statement was wrong."""
+        return isinstance(error, OperationalError | InterfaceError) and not connection.is_usable()
+
+    def is_passing(self, error: Error) -> bool:
+        """Whether the same statement may well succeed when tried again: a deadlock, a lock not had in time."""
+        return False
+
+
+class OneStatement(Dialect):
+    """A database that gives back what it wrote: one statement grabs a batch, and one inserts a batch."""
+
+    divide = "/"
+
+    def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
+        query = candidates[:limit].values("pk").query
+        chosen, chosen_params = query.get_compiler(using=candidates.db).as_sql()
+        cases = " ".join(["WHEN %s THEN %s"] * len(lease.seconds))
+        numbers = [number for pair in lease.seconds.items() for number in pair]
+        sql = (
+            f"UPDATE {candidates.table} SET grabs = grabs + 1, grabbed_by = %s,"
+            f" grabbed_until = {self.now} + CASE funcid {cases} END"
+            f" WHERE jobid {self._among(chosen)} RETURNING *, {self.now_us} AS grabbed_at"
+        )
+        return list(candidates.raw(sql, [lease.grabbed_by, *numbers, *chosen_params]))
+
+    @staticmethod
+    def _among(chosen: str) -> str:
+        return f"IN ({chosen})"
+
+    def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
+        sql, params = self._insert_sql(jobs, rows)
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(
+                f"{sql} ON CONFLICT (funcid, uniqkey) DO NOTHING"
+                " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at",
+                params,
+            )
+            return _in_order_of(rows, cursor.fetchall())
+
+
+def _in_order_of(rows: Sequence[Row], returned: Sequence[Row]) -> list[Inserted | None]:
+    """Match what came back to what was inserted: by uniqkey where there is one, else by its turn."""
+    keyed = {tuple(row[:2]): Inserted(*row[2:]) for row in returned if row[1] is not None}
+    unkeyed = iter([Inserted(*row[2:]) for row in returned if row[1] is None])
+    funcid, uniqkey = INSERTED.index("funcid"), INSERTED.index("uniqkey")
+    return [
+        next(unkeyed) if row[uniqkey] is None else keyed.pop((row[funcid], row[uniqkey]), None)
+        for row in rows
+    ]
+
+
+class SQLite(OneStatement):
+    now = "CAST(strftime('%%s', 'now') AS INTEGER)"
+    now_us = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+
+    def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
+        return "no such table" in str(error) or _sqlite_code(error) in {
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_NOTADB,
+        }
+
+    def is_passing(self, error: Error) -> bool:
+        return _sqlite_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _sqlite_code(error: Error) -> int:
+    extended: int = getattr(error.__cause__, "sqlite_errorcode", 0)
+    return extended & 0xFF
+
+
+class PostgreSQL(OneStatement):
+    # Not now(): that is when the transaction began. Not clock_timestamp(): it changes from row to row.
+    now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
+    now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+    next_jobid = "DEFAULT"
+
+    #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too many connections,
+    #: read-only, shutting down.
+    UNAVAILABLE = ("08", "28", "3D000", "42P01", "53300", "25006", "57P")
+    #: Serialization failure, deadlock, lock not available.
+    PASSING = ("40001", "40P01", "55P03")
+
+    @staticmethod
+    def _among(chosen: str) -> str:
+        # An array is made once, before the UPDATE looks at a row; a subquery under IN may be joined instead.
+        return f"= ANY (ARRAY({chosen} FOR UPDATE SKIP LOCKED))"
+
+    def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
+        state = _sqlstate(error)
+        return state.startswith(self.UNAVAILABLE) if state else super().is_unavailable(connection, error)
+
+    def is_passing(self, error: Error) -> bool:
+        return _sqlstate(error) in self.PASSING
+
+
+def _sqlstate(error: Error) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""
+
+
+DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": Dialect()}
+
+
+def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
+    return DIALECTS[connection.vendor]

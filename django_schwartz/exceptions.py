@@ -1,0 +1,47 @@
+"""What can go wrong with the queue itself, one class a sentence."""
+
+from collections.abc import Mapping
+
+
+class SchwartzError(Exception):
+    """Something went wrong with the queue."""
+
+
+class AllDatabasesDead(SchwartzError):
+    """No queue database can be used."""
+
+    def __init__(self, causes: Mapping[str, Exception | None]) -> None:
+        self.causes = dict(causes)
+        told = "; ".join(f"{alias!r}: {one_line(error)}" for alias, error in self.causes.items())
+        super().__init__(f"No queue database can be used ({told or 'none is configured'}).")
+
+
+class InvalidHandle(SchwartzError, ValueError):
+    """The text is no handle of a job in one of the queue's databases."""
+
+
+class UnknownFunction(SchwartzError, LookupError):
+    """No worker of that name is registered here."""
+
+    def __init__(self, funcname: str) -> None:
+        super().__init__(
+            f"No worker named {funcname!r} is registered: import its module, or register() it "
+            "in an AppConfig.ready()."
+        )
+
+
+class ArgUnreadable(SchwartzError, ValueError):
+    """The stored arg of a job cannot be read."""
+
+
+class LeaseLost(SchwartzError):
+    """The job is not held any more: its lease ended, or somebody settled it."""
+
+
+class DuplicateJob(SchwartzError):
+    """A job with that function and uniqkey is queued already."""
+
+
+def one_line(error: object) -> str:
+    """The text of an error on one line, for messages that hold several."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,93 @@
+"""The arg of a job: bytes in the database, a value in Python, decoded when it is first asked for."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_schwartz.serializers import decode_arg, encode_arg
+from django_schwartz.worker import registry
+
+if TYPE_CHECKING:
+    from django_schwartz.models.history import ExitStatus
+    from django_schwartz.models.job import Job
+
+    HasArg = Job | ExitStatus
+
+
+class ArgValue:
+    """Gives the arg's value. Bytes are its stored form, whoever sets them: as in Perl, the bytes decide.
+
+    `arg_as_read` in the instance's dict is what was there before the value was decoded or replaced.
+    """
+
+    def __get__(self, instance: "HasArg | None", owner: type) -> Any:
+        if instance is None:
+            return self
+        value = instance.__dict__.get("arg")
+        if isinstance(value, bytes):
+            self.__set__(instance, decode_arg(value, arg_format_of(instance)))
+        return instance.__dict__.get("arg")
+
+    def __set__(self, instance: "HasArg", value: object) -> None:
+        attributes = instance.__dict__
+        if "arg" in attributes:
+            attributes.setdefault("arg_as_read", attributes["arg"])
+        attributes["arg"] = value
+
+
+class ArgField(models.BinaryField):
+    """The column `arg`: bytes as the function's worker stores them. See serializers."""
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
+        super().contribute_to_class(cls, name, **kwargs)
+        setattr(cls, name, ArgValue())
+
+    def from_db_value(self, value: Any, *args: object) -> bytes | None:
+        return None if value is None else bytes(value)
+
+    def to_python(self, value: Any) -> Any:
+        value = super().to_python(value)
+        return bytes(value) if isinstance(value, memoryview) else value
+
+    def get_prep_value(self, value: Any) -> Any:
+        return value if hasattr(value, "resolve_expression") else encode_arg(value)
+
+    def pre_save(self, model_instance: Any, add: bool) -> bytes | None:
+        return stored_arg(model_instance)
+
+    def value_from_object(self, obj: Any) -> bytes | None:
+        return stored_arg(obj)
+
+
+def stored_arg(instance: "HasArg") -> bytes | None:
+    """The stored form of the arg; one that nobody asked for stays as it was. Raises TypeError, as encode_arg."""
+    return _encoded(instance, instance.__dict__.get("arg"))
+
+
+def arg_as_read(instance: "HasArg") -> bytes | None:
+    """The stored form that the arg had before anybody decoded or replaced it."""
+    attributes = instance.__dict__
+    return _encoded(instance, attributes.get("arg_as_read", attributes.get("arg")))
+
+
+def is_arg_changed(instance: "HasArg") -> bool:
+    """Whether the arg is another value than was read from the database."""
+    attributes = instance.__dict__
+    if "arg_as_read" not in attributes:
+        return False
+    return bool(_decoded(instance, attributes["arg"]) != _decoded(instance, attributes["arg_as_read"]))
+
+
+def _encoded(instance: "HasArg", value: object) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return encode_arg(value, arg_format_of(instance))
+
+
+def _decoded(instance: "HasArg", value: object) -> object:
+    return decode_arg(value, arg_format_of(instance)) if isinstance(value, bytes) else value
+
+
+def arg_format_of(instance: "HasArg") -> str:
+    return registry.get(instance.funcname).arg_format

@@ -1,0 +1,88 @@
+"""FuncMap: the numbers that functions go by in the other tables."""
+
+from collections.abc import Iterable
+
+from django.db import DEFAULT_DB_ALIAS, models
+
+from django_schwartz.transactions import Tentative
+
+
+class FuncMapManager(models.Manager["FuncMap"]):
+    """Remembers rows by alias, as ContentTypeManager does, and forgets those that are rolled back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[tuple[str, str | int], tuple[FuncMap, Tentative]] = {}
+
+    def get_or_make(self, funcname: str, *, using: str) -> "FuncMap":
+        """The row of a function, made when there is none. Safe under concurrency, in the caller's transaction."""
+        known = self._recall(using, funcname)
+        if known is None:
+            known = self.find([funcname], using=using).get(funcname) or self._make(funcname, using)
+        return known
+
+    def find(self, funcnames: Iterable[str], *, using: str) -> "dict[str, FuncMap]":
+        """The rows of those functions that have one, by funcname. Makes none."""
+        recalled = {name: self._recall(using, name) for name in funcnames}
+        missing = [name for name, row in recalled.items() if row is None]
+        read = {row.funcname: row for row in self._read(missing, using)} if missing else {}
+        return {name: row for name, row in {**recalled, **read}.items() if row is not None}
+
+    def name_of(self, funcid: int, *, using: str) -> str:
+        """The name of a function, or "funcid N" for a number that no row has."""
+        known = self._recall(using, funcid)
+        if known is None:
+            known = self.using(using).filter(pk=funcid).first()
+            if known is None:
+                return f"funcid {funcid}"
+            self._remember(known, using)
+        return known.funcname
+
+    def forget(self, *, using: str) -> None:
+        """Forget what is known of one database: its tables were emptied, or are new."""
+        self._known = {key: value for key, value in self._known.items() if key[0] != using}
+
+    def _recall(self, using: str, key: str | int) -> "FuncMap | None":
+        row, fact = self._known.get((using, key), (None, None))
+        return row if fact is not None and fact.holds else None
+
+    def _remember(self, row: "FuncMap", using: str) -> None:
+        entry = row, Tentative(using)
+        self._known[using, row.funcname] = self._known[using, row.funcid] = entry
+
+    def _read(self, funcnames: list[str], using: str) -> "list[FuncMap]":
+        rows = list(self.using(using).filter(funcname__in=funcnames))
+        for row in rows:
+            self._remember(row, using)
+        return rows
+
+    def _make(self, funcname: str, using: str) -> "FuncMap":
+        self.using(using).bulk_create([self.model(funcname=funcname)], ignore_conflicts=True)
+        return self._read([funcname], using)[0]
+
+
+class FuncMap(models.Model):
+    """A function: what a job is dispatched to and a worker performs. Rows are never deleted."""
+
+    funcid = models.AutoField(primary_key=True)
+    funcname = models.CharField(max_length=255, unique=True)
+
+    objects = FuncMapManager()
+
+    class Meta:
+        verbose_name = "function"
+
+    def __str__(self) -> str:
+        return self.funcname
+
+
+class OfFunction:
+    """What a row of some function's knows of it."""
+
+    func_id: int
+    _state: models.base.ModelState
+
+    @property
+    def funcname(self) -> str:
+        """The name of the function that the row belongs to."""
+        return FuncMap.objects.name_of(self.func_id, using=self._state.db or DEFAULT_DB_ALIAS)

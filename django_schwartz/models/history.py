@@ -1,0 +1,156 @@
+"""Error and ExitStatus: what is left of attempts, and of jobs that have left the queue."""
+
+import traceback
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from django.db import connections, models
+
+from django_schwartz.dialects import ServerTime
+from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
+from django_schwartz.models.arg import ArgField
+from django_schwartz.models.funcmap import FuncMap, OfFunction
+from django_schwartz.serializers import storable_text
+
+if TYPE_CHECKING:
+    from django_schwartz.models.job import Job
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed, as text that every database can store."""
+
+    message: str
+    exception: str | None = None
+    traceback: str | None = None
+
+    @classmethod
+    def of(cls, message: object) -> "Failure":
+        """The failure that a worker tells of, in words or by the exception itself."""
+        if isinstance(message, BaseException):
+            return cls.of_exception(message)
+        return cls(storable_text(message))
+
+    @classmethod
+    def of_exception(cls, error: BaseException) -> "Failure":
+        """The failure that an exception is, whatever it does when it is asked for its text."""
+        kind = type(error)
+        return cls(
+            message=storable_text(f"{kind.__name__}: {storable_text(error)}"),
+            exception=storable_text(f"{kind.__module__}.{kind.__qualname__}")[:255],
+            traceback=storable_text(_formatted(error)),
+        )
+
+    def without_text(self, why: BaseException) -> "Failure":
+        """What is left when the database refuses the text itself."""
+        reason = type(why.__cause__ or why).__name__
+        return replace(
+            self, message=f"The message could not be recorded ({reason}).", traceback=None
+        )
+
+
+def _formatted(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as fault:  # noqa: BLE001 - formatting runs the exception's own code
+        return f"<the traceback cannot be had: {type(fault).__name__}>"
+
+
+class ErrorQuerySet(models.QuerySet["Error"]):
+    def of(self, jobid: int) -> "ErrorQuerySet":
+        """The errors of one job, in the order in which they came."""
+        return self.filter(jobid=jobid).order_by("error_time", "pk")
+
+    def record(self, job: "Job", failure: Failure) -> "Error":
+        """Store that an attempt at the job failed."""
+        return self.create(
+            jobid=job.jobid,
+            func_id=job.funcid,
+            message=failure.message,
+            error_time=ServerTime(),
+            worker_id=job.grabbed_by,
+            exception=failure.exception,
+            traceback=failure.traceback,
+        )
+
+
+class Error(OfFunction, models.Model):
+    """A failed attempt at a job. A job's failures are its rows here, in Perl as well."""
+
+    jobid = models.BigIntegerField(db_index=True)
+    func = models.ForeignKey(
+        FuncMap,
+        models.PROTECT,
+        db_column="funcid",
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        db_default=0,
+    )
+    message = models.TextField()
+    error_time = UnixTimeField(db_index=True)
+    worker_id = models.CharField(max_length=255, null=True)
+    exception = models.CharField(max_length=255, null=True)
+    traceback = models.TextField(null=True)
+
+    objects = ErrorQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["func", "error_time"], name="schwartz_error_by_func")]
+
+    def __str__(self) -> str:
+        return self.message.partition("\n")[0][:100]
+
+
+class ExitStatusQuerySet(models.QuerySet["ExitStatus"]):
+    def record(self, row: "ExitStatus") -> None:
+        """Store an exit status in one statement; one stored before for the same job is replaced."""
+        names = [field.attname for field in self.model._meta.concrete_fields]
+        has_target = connections[self.db].features.supports_update_conflicts_with_target
+        self.bulk_create(
+            [row],
+            update_conflicts=True,
+            unique_fields=["jobid"] if has_target else None,
+            update_fields=[name for name in names if name != "jobid"],
+        )
+
+
+class ExitStatus(OfFunction, models.Model):
+    """How a job ended: 0 for completed, anything else for failed. Below the first five, what the job was."""
+
+    jobid = models.BigIntegerField(primary_key=True)
+    func = models.ForeignKey(
+        FuncMap,
+        models.PROTECT,
+        db_column="funcid",
+        db_constraint=False,
+        related_name="+",
+        db_default=0,
+    )
+    status = models.IntegerField()
+    completion_time = UnixTimeField()
+    delete_after = UnixTimeField(null=True, db_index=True)
+
+    arg = ArgField(null=True)
+    uniqkey = models.CharField(max_length=255, null=True)
+    coalesce = models.CharField(max_length=255, null=True)
+    priority = models.SmallIntegerField(null=True)
+    queue_name = models.CharField(max_length=255, null=True)
+    insert_time = UnixTimeField(null=True)
+    run_after = UnixTimeField(null=True)
+    scheduled_for = UnixMicrosecondField(null=True)
+    dispatched_at = UnixMicrosecondField(null=True)
+    started_at = UnixMicrosecondField(null=True)
+    #: Seconds that the last attempt took.
+    runtime = models.FloatField(null=True)
+    worker_id = models.CharField(max_length=255, null=True)
+    result = models.JSONField(null=True)
+    meta = models.JSONField(null=True)
+
+    objects = ExitStatusQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "exit statuses"
+
+    def __str__(self) -> str:
+        return f"{self.jobid}: {self.status}"

@@ -1,0 +1,173 @@
+"""What became of an attempt, and the one transaction that records it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from django.db import Error as AnyDatabaseError
+from django.db import transaction
+
+from django_schwartz.dialects import ServerTime, dialect_of
+from django_schwartz.exceptions import DuplicateJob, LeaseLost
+from django_schwartz.models.arg import arg_as_read, is_arg_changed, stored_arg
+from django_schwartz.models.history import Error, ExitStatus, Failure
+
+if TYPE_CHECKING:
+    from django_schwartz.models.job import Job
+
+#: Seconds between attempts to record an outcome while the database is away.
+PAUSES = (0, 0.1, 0.3, 1, 3, 10)
+
+
+#: Columns of a job that its exit status keeps.
+KEPT_OF_A_JOB = (
+    "uniqkey",
+    "coalesce",
+    "priority",
+    "queue_name",
+    "insert_time",
+    "run_after",
+    "dispatched_at",
+    "scheduled_for",
+    "started_at",
+    "meta",
+)
+
+
+class Verdict(StrEnum):
+    """What is said of an attempt, as the log says it."""
+
+    COMPLETED = "completed"
+    REPLACED = "replaced"
+    FAILED = "failed for good"
+    RETRY = "failed, to be retried"
+    DECLINED = "declined"
+    GIVEN_BACK = "given back"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """With an exit status the job leaves the queue; without one it stays, free again from `run_after` on.
+
+    `run_after` None leaves it as it is. `keep_for` is the seconds that the exit status is kept, 0 for not at all.
+    """
+
+    verdict: Verdict
+    exit_status: int | None = None
+    keep_for: int = 0
+    run_after: Any = None
+    failure: Failure | None = None
+    children: "Sequence[Job]" = ()
+    is_minimal: bool = False
+
+    @property
+    def message(self) -> str:
+        return self.failure.message if self.failure else ""
+
+    def reduced(self, why: Exception) -> "Outcome":
+        """The same outcome without anything that a database could refuse."""
+        failure = self.failure and self.failure.without_text(why)
+        return replace(self, failure=failure, is_minimal=True)
+
+
+def settle(job: "Job", outcome: Outcome) -> bool:
+    """Record the outcome; False when the job is no longer held as it was read, and nothing was recorded.
+
+    While the database is away it is tried again for a while, outside a transaction. An outcome that the database
+    refuses is recorded without its text; one with children raises instead. One transaction.
+    """
+    try:
+        return _record_patiently(job, outcome)
+    except Exception as error:
+        if outcome.children or _is_away(job, error):
+            raise
+        return _record_patiently(job, outcome.reduced(error))
+
+
+def _record_patiently(job: "Job", outcome: Outcome) -> bool:
+    for pause in PAUSES:
+        try:
+            return _record(job, outcome)
+        except AnyDatabaseError as error:
+            if job.driver.in_atomic_block or not _is_away(job, error):
+                raise
+        job.driver.close()
+        time.sleep(pause)
+    return _record(job, outcome)
+
+
+def _is_away(job: "Job", error: Exception) -> bool:
+    dialect = dialect_of(job.driver)
+    return isinstance(error, AnyDatabaseError) and (
+        dialect.is_passing(error) or dialect.is_unavailable(job.driver, error)
+    )
+
+
+def _record(job: "Job", outcome: Outcome) -> bool:
+    using = job.alias
+    try:
+        with transaction.atomic(using=using):
+            if outcome.exit_status is None:
+                _release(job, outcome)
+            else:
+                _leave_queue(job, outcome)
+            if outcome.failure:
+                Error.objects.using(using).record(job, outcome.failure)
+            if outcome.children:
+                _dispatch_children(job, outcome.children)
+    except LeaseLost:
+        return False
+    return True
+
+
+def _leave_queue(job: "Job", outcome: Outcome) -> None:
+    if not job.as_read()._raw_delete(job.alias):
+        raise LeaseLost
+    record_exit_status(job, outcome)
+
+
+def record_exit_status(job: "Job", outcome: Outcome) -> ExitStatus | None:
+    """Store the outcome's exit status in the place of any stored before; None when it is not to be kept."""
+    if outcome.keep_for <= 0:
+        return None
+    row = ExitStatus(
+        jobid=job.jobid,
+        func_id=job.funcid,
+        status=outcome.exit_status,
+        completion_time=ServerTime(),
+        delete_after=ServerTime() + outcome.keep_for,
+    )
+    row._state.db = job.alias
+    if not outcome.is_minimal:
+        row.arg, row.worker_id, row.runtime = arg_as_read(job), job.grabbed_by, job.runtime
+        for name in KEPT_OF_A_JOB:
+            setattr(row, name, getattr(job, name))
+    ExitStatus.objects.using(job.alias).record(row)
+    return row
+
+
+def _release(job: "Job", outcome: Outcome) -> None:
+    values: dict[str, Any] = {"grabbed_until": 0}
+    if outcome.run_after is not None:
+        values["run_after"] = outcome.run_after
+    if not outcome.is_minimal:
+        values |= _what_the_worker_left(job)
+    if not job.as_read().update(**values):
+        raise LeaseLost
+
+
+def _what_the_worker_left(job: "Job") -> dict[str, Any]:
+    """What a retry finds as this attempt left it: how far it came, for one."""
+    left = {"priority": job.priority, "coalesce": job.coalesce, "started_at": job.started_at}
+    return {**left, "arg": stored_arg(job)} if is_arg_changed(job) else left
+
+
+def _dispatch_children(job: "Job", children: "Sequence[Job]") -> None:
+    type(job)._default_manager.using(job.alias).dispatch(children)
+    for child in children:
+        if child.is_duplicate:
+            raise DuplicateJob(
+                f"{child.funcname} with uniqkey {child.uniqkey!r} is queued already as {child.handle}."
+            )

@@ -1,0 +1,150 @@
+"""One worker at one job, and at the jobs that it grabs to do along with it. Whatever its code does becomes an outcome."""
+
+import logging
+from contextvars import ContextVar
+from typing import Self
+
+from django.db import Error as AnyDatabaseError
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_schwartz.exceptions import ArgUnreadable
+from django_schwartz.models import Job
+from django_schwartz.worker import Worker, current_job, registry
+
+logger = logging.getLogger("django_schwartz")
+
+NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
+
+#: The performance that this thread or task is in.
+current_performance: ContextVar["Performance | None"] = ContextVar("current_performance", default=None)
+
+
+class StopNow(BaseException):
+    """The process must end before the job does; user code that runs is left where it is."""
+
+
+def perform(job: Job) -> None:
+    """Have the job's worker perform it.
+
+    Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job. Raises
+    UnknownFunction before anything is done, StopNow when the process was told to stop at once, and database errors
+    when an outcome could not be recorded; the lease then ends by itself.
+    """
+    Performance(job, registry[job.funcname]).run()
+
+
+class Performance:
+    """What happens counts for the current job: the one being performed, unless the worker made another current."""
+
+    def __init__(self, job: Job, worker: type[Worker]) -> None:
+        self.job = job
+        self.worker = worker
+        self.held = [job]
+        #: Whether the worker's own code runs, so that StopNow may interrupt it.
+        self.is_in_user_code = False
+
+    @classmethod
+    def current(cls) -> "Self | None":
+        return current_performance.get()
+
+    def run(self) -> None:
+        current, performance = current_job.set(self.job), current_performance.set(self)
+        try:
+            self._perform()
+        finally:
+            current_job.reset(current)
+            current_performance.reset(performance)
+
+    def _perform(self) -> None:
+        if fails_as_unreadable(self.job):
+            return
+        try:
+            error = self._work()
+        except StopNow:
+            self._give_back_the_held()
+            raise
+        if error is None:
+            self._fail_the_unsettled()
+        else:
+            self._fail_the_current(error)
+        self._give_back_the_held()
+
+    def _work(self) -> BaseException | None:
+        """Run the worker's code, and clean up what it left on the connection. Gives what it raised."""
+        connection = self.job.driver
+        if connection.in_atomic_block:
+            return self._work_in_savepoint(connection)
+        error = self._call()
+        leave_no_transaction(connection)
+        return error
+
+    def _work_in_savepoint(self, connection: BaseDatabaseWrapper) -> BaseException | None:
+        """Work inside somebody's atomic(), a test's mostly: statements that failed must not spoil the outcome."""
+        savepoint = transaction.savepoint(self.job.alias)
+        error = self._call()
+        if can_go_on(connection):
+            transaction.savepoint_commit(savepoint, self.job.alias)
+        else:
+            transaction.savepoint_rollback(savepoint, self.job.alias)
+            transaction.set_rollback(False, self.job.alias)
+        return error
+
+    def _call(self) -> BaseException | None:
+        self.job.begin()
+        try:
+            self.is_in_user_code = True
+            self.worker().work(self.job)
+        except StopNow:
+            raise
+        except BaseException as error:  # noqa: BLE001 - sys.exit() and the like fail the job, not the worker
+            return error
+        finally:
+            self.is_in_user_code = False
+        return None
+
+    def _fail_the_current(self, error: BaseException) -> None:
+        job = current_job.get() or self.job
+        if job.did_something:
+            logger.warning("%s raised after its verdict, which stands", job, exc_info=error)
+        elif not job.is_lost:
+            job.failed(error)
+
+    def _fail_the_unsettled(self) -> None:
+        for job in self.held:
+            if not job.has_verdict:
+                job.failed(NO_VERDICT)
+
+    def _give_back_the_held(self) -> None:
+        for job in self.held:
+            if not job.has_verdict:
+                job.give_back()
+
+
+def fails_as_unreadable(job: Job) -> bool:
+    """Whether the job's arg cannot be read; the job has then failed for good."""
+    try:
+        job.arg  # noqa: B018 - it is decoded when it is first asked for
+    except ArgUnreadable as error:
+        job.permanent_failure(error)
+        return True
+    return False
+
+
+def leave_no_transaction(connection: BaseDatabaseWrapper) -> None:
+    """Roll back what user code left open, and give the connection up if it is broken."""
+    if connection.errors_occurred:
+        connection.close_if_unusable_or_obsolete()
+    if not connection.get_autocommit():
+        connection.rollback()
+        connection.set_autocommit(True)
+
+
+def can_go_on(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the open transaction takes another statement."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except AnyDatabaseError:
+        return False
+    return True

@@ -1,0 +1,44 @@
+"""Starting anew when the code changes, for development: between two jobs, never in the middle of one."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from django.utils.autoreload import StatReloader, get_child_arguments
+
+
+def watch_code(changed: Callable[[], object]) -> None:
+    """Call back, from a thread, once after a Python file in use was changed into one that compiles."""
+    threading.Thread(target=_watch, args=[changed], name="code-watcher", daemon=True).start()
+
+
+def _watch(changed: Callable[[], object]) -> None:
+    reloader = StatReloader()
+    seen = dict(reloader.snapshot_files())
+    pause = threading.Event()
+    while not pause.wait(reloader.SLEEP_TIME):
+        now = dict(reloader.snapshot_files())
+        if any(seen.get(path, mtime) != mtime and _compiles(path) for path, mtime in now.items()):
+            return changed()
+        seen = now
+    return None
+
+
+def _compiles(path: Path) -> bool:
+    if path.suffix != ".py":
+        return True
+    try:
+        compile(path.read_bytes(), path, "exec")
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def start_anew() -> None:
+    """Put a new process of the same command line in this one's place."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    arguments = get_child_arguments()
+    os.execv(arguments[0], arguments)

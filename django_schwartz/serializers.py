@@ -1,0 +1,118 @@
+"""Values made storable: a job's arg to bytes and back, and any text at all.
+
+An arg is data. Nothing is unpickled, and no class is ever looked up or made.
+"""
+
+import json
+
+from django_schwartz.exceptions import ArgUnreadable
+from django_schwartz.storable import StorableError, freeze, looks_frozen, thaw
+
+#: How a worker's args are stored: JSON text; Perl's Storable, for Perl workers; or bytes as they are.
+ARG_FORMATS = ("json", "storable", "raw")
+
+#: Characters kept of an error's message or traceback.
+MAX_TEXT = 65_536
+
+
+def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
+    """The stored form of an arg: None as NULL, bytes as they are, the rest as JSON text (or as Storable).
+
+    Raises TypeError for a value that the format cannot hold.
+    """
+    if value is None or isinstance(value, bytes):
+        return value
+    if arg_format == "storable" and isinstance(value, list | dict):
+        return freeze(value)
+    if arg_format == "raw":
+        raise TypeError(f"This function's arg is raw bytes, not {type(value).__name__}.")
+    return _encode_json(value)
+
+
+def _encode_json(value: object) -> bytes:
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(
+            f"arg must be None, str, bytes, a number, a list or a dict that JSON can hold: {error}"
+        ) from error
+    return text.encode("ascii")
+
+
+def decode_arg(stored: bytes | None, arg_format: str = "json") -> object:
+    """The value of a stored arg. The bytes decide: Storable, else JSON, else they are the value.
+
+    Raises ArgUnreadable for bytes that are clearly meant as Storable or as a JSON list or dict, but are not.
+    """
+    if stored is None or arg_format == "raw":
+        return stored
+    if looks_frozen(stored):
+        return _decode_storable(stored)
+    return _decode_json(stored)
+
+
+def _decode_storable(stored: bytes) -> object:
+    try:
+        return thaw(stored)
+    except StorableError as error:
+        raise ArgUnreadable(f"The arg cannot be read as Perl's Storable: {error}") from error
+
+
+def _decode_json(stored: bytes) -> object:
+    if stored[:1] not in (b"{", b"["):
+        return _decode_json_scalar(stored)
+    try:
+        return _load_json(stored)
+    except (ValueError, RecursionError) as error:
+        raise ArgUnreadable(f"The arg cannot be read as JSON: {error}") from error
+
+
+def _decode_json_scalar(stored: bytes) -> object:
+    if stored[:1].isspace():  # our own JSON never begins so: it is somebody's text
+        return stored
+    try:
+        return _load_json(stored)
+    except ValueError:
+        return stored
+
+
+def _load_json(stored: bytes) -> object:
+    return json.loads(stored.decode("utf-8"), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def checked_name(what: str, value: object) -> str | None:
+    """A short text as a column of 255 characters stores it, in every database alike. A number becomes its digits.
+
+    Raises TypeError for anything else, ValueError for text that some database would refuse.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError(f"{what} must be text, not {type(value).__name__}.")
+    text = str(value)
+    if len(text) > 255:
+        raise ValueError(f"{what} has {len(text)} characters; 255 is the most.")
+    if "\0" in text or text != text.encode("utf-8", "replace").decode("utf-8"):
+        raise ValueError(f"{what} holds NUL or half a surrogate pair: {ascii(text)}.")
+    return text
+
+
+def storable_text(value: object) -> str:
+    """Text that every database takes: NUL and lone surrogates as visible escapes, the middle cut out past 64 KiB."""
+    text = _text_of(value)
+    if len(text) > MAX_TEXT:
+        half = MAX_TEXT // 2 - 50
+        cut = len(text) - 2 * half
+        text = f"{text[:half]}\n... {cut} characters cut ...\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except BaseException as error:  # noqa: BLE001 - __str__ is user code
+        return f"<a {type(value).__name__} whose text cannot be had: {type(error).__name__}>"

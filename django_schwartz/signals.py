@@ -1,0 +1,64 @@
+"""What the queue tells of: Django signals, and the receivers that log them.
+
+Every signal is sent with `send_robust`: a receiver that raises changes nothing.
+"""
+
+import logging
+from typing import Any
+
+from django.dispatch import Signal, receiver
+
+logger = logging.getLogger("django_schwartz")
+
+#: A job was stored, in a transaction that may yet roll back. Sent with `job`.
+job_dispatched = Signal()
+#: A worker holds a job. Sent with `job`.
+job_grabbed = Signal()
+#: An outcome was recorded. Sent with `job`, `outcome` (a models.Outcome) and `runtime` (seconds or None).
+job_finished = Signal()
+#: A job's outcome was refused, since another holds it now or it is gone. Sent with `job`.
+lease_lost = Signal()
+#: A queue database stopped answering. Sent with `using`, `error` and `retry_seconds`.
+database_died = Signal()
+#: It answers again. Sent with `using`.
+database_revived = Signal()
+
+
+def printable(text: object) -> str:
+    """Text that stays on one line of a log, whatever it holds."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in str(text)[:500]
+    )
+
+
+@receiver(job_finished)
+def log_job_finished(*, job: Any, outcome: Any, runtime: float | None, **_: object) -> None:
+    took = "" if runtime is None else f" in {runtime:.3f} s"
+    why = f": {printable(outcome.message)}" if outcome.message else ""
+    level = logging.WARNING if outcome.failure else logging.INFO
+    logger.log(
+        level, "%s %s %s%s%s", printable(job.funcname), job.handle, outcome.verdict, took, why
+    )
+
+
+@receiver(lease_lost)
+def log_lease_lost(*, job: Any, **_: object) -> None:
+    logger.warning(
+        "%s %s lease lost: its outcome is not recorded", printable(job.funcname), job.handle
+    )
+
+
+@receiver(database_died)
+def log_database_died(*, using: str, error: Exception, retry_seconds: float, **_: object) -> None:
+    logger.error(
+        "database %r cannot be used, trying again within %g s: %s",
+        using,
+        retry_seconds,
+        printable(" ".join(str(error).split())),
+    )
+
+
+@receiver(database_revived)
+def log_database_revived(*, using: str, **_: object) -> None:
+    logger.info("database %r answers again", using)

@@ -1,0 +1,128 @@
+"""Workers: the classes that perform jobs, and the registry that finds them by name. Imports no model."""
+
+import logging
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from django_schwartz.exceptions import UnknownFunction
+
+if TYPE_CHECKING:
+    from django_schwartz.models import Job
+
+logger = logging.getLogger("django_schwartz")
+
+#: The job that this thread or task performs.
+current_job: ContextVar["Job | None"] = ContextVar("current_job", default=None)
+
+
+#: More seconds than anybody waits; a policy's infinity is cut to it.
+FOREVER = 10**10
+
+
+class Worker:
+    """Performs the jobs of one function. Subclass it, write `work`, and register() the class."""
+
+    #: The name that jobs are dispatched to; the class's own unless it says otherwise.
+    funcname: ClassVar[str] = "Worker"
+    #: Retries after the first attempt: 5 are 6 attempts.
+    max_retries: int = 0
+    #: Seconds between a failure and the retry.
+    retry_delay: float = 0
+    #: Seconds that the exit status is kept after the job has left the queue; 0 keeps none.
+    keep_exit_status_for: int = 0
+    #: Seconds that a worker may hold a job.
+    grab_for: int = 3600
+    #: Seconds that errors are kept after their job has left the queue.
+    keep_errors_for: int = 604_800
+    #: How args are stored: "json", "storable" (for Perl workers) or "raw" (bytes, never interpreted).
+    arg_format: str = "json"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "funcname" not in cls.__dict__:
+            cls.funcname = cls.__name__
+
+    def work(self, job: "Job") -> object:
+        """Perform the job, and say how it went: completed(), failed(), replace_with() ...
+
+        Returning without a word, or raising anything, is a failure.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no work() method.")
+
+    def get_max_retries(self, job: "Job") -> int:
+        return self.max_retries
+
+    def get_retry_delay(self, failures: int) -> float:
+        """Seconds until the retry after this many failures; nothing or 0 is at once."""
+        return self.retry_delay
+
+    def get_keep_exit_status_for(self) -> int:
+        return self.keep_exit_status_for
+
+    def get_grab_for(self) -> int:
+        return self.grab_for
+
+    @classmethod
+    def policy(cls, name: str, *args: object) -> float:
+        """What the hook `get_<name>` says; the attribute `name` when the hook raises or gives no number."""
+        try:
+            value = float(getattr(cls(), f"get_{name}")(*args) or 0)
+        except Exception:
+            logger.exception("%s.get_%s() failed; %s = %r holds", cls.__name__, name, name, getattr(cls, name))
+            return float(getattr(cls, name))
+        return min(max(value, -FOREVER), FOREVER)
+
+    @classmethod
+    def grab_job(cls, client: Any) -> "Job | None":
+        """Grab the next job of this function for the client. As TheSchwartz::Worker->grab_job."""
+        job: Job | None = client.find_job_for_workers([cls])
+        return job
+
+
+WorkerClass = TypeVar("WorkerClass", bound=type[Worker])
+
+
+class Registry:
+    """Worker classes by funcname. The first of a name stays; the checks report the others."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, type[Worker]] = {}
+        self.conflicts: list[tuple[type[Worker], type[Worker]]] = []
+
+    def register(self, worker: WorkerClass) -> WorkerClass:
+        if not (isinstance(worker, type) and issubclass(worker, Worker)):
+            raise TypeError(f"register() takes a subclass of Worker, not {worker!r}.")
+        known = self._workers.setdefault(worker.funcname, worker)
+        if known is not worker:
+            self.conflicts.append((known, worker))
+        return worker
+
+    def unregister(self, worker: type[Worker]) -> None:
+        if self._workers.get(worker.funcname) is worker:
+            del self._workers[worker.funcname]
+
+    def __iter__(self) -> Iterator[type[Worker]]:
+        return iter(list(self._workers.values()))
+
+    def __contains__(self, funcname: str) -> bool:
+        return funcname in self._workers
+
+    def __getitem__(self, funcname: str) -> type[Worker]:
+        """The worker class of that name. Raises UnknownFunction."""
+        try:
+            return self._workers[funcname]
+        except KeyError:
+            raise UnknownFunction(funcname) from None
+
+    def get(self, funcname: str) -> type[Worker]:
+        """The worker class of that name, or Worker itself with its defaults where there is none."""
+        return self._workers.get(funcname, Worker)
+
+
+registry = Registry()
+
+
+def register(worker: WorkerClass) -> WorkerClass:
+    """Make a worker class known by its funcname: a function to call, or a decorator of the class."""
+    return registry.register(worker)

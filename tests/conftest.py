@@ -1,0 +1,144 @@
+"""What all tests share: the database that a test is about, and a registry that forgets their workers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connections
+
+from django_schwartz import dialects
+from django_schwartz.client import TheSchwartz
+from django_schwartz.models import FuncMap
+from django_schwartz.worker import registry
+from tests import router
+from tests import settings as test_settings
+
+pytest_plugins = ["tests.plugin_no_skip"]
+
+ROOT = Path(__file__).parent.parent
+DATABASES = ["sqlite", "postgresql"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--database", choices=DATABASES, help="only the tests on this database")
+
+
+def pytest_report_header(config):
+    server = test_settings.POSTGRES
+    return server.description if server else "no PostgreSQL: its tests are SKIPPED"
+
+
+def pytest_generate_tests(metafunc):
+    if "database" in metafunc.fixturenames:
+        only = metafunc.config.getoption("database")
+        metafunc.parametrize("database", [only] if only else DATABASES, indirect=True)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "database" in getattr(item, "fixturenames", ()):
+            alias = item.callspec.params["database"]
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=[alias]))
+        elif "two_databases" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=DATABASES))
+
+
+@pytest.fixture
+def database(request, settings, monkeypatch, _django_db_marker):
+    """The alias of the database that the test runs on: once SQLite, once PostgreSQL."""
+    alias = request.param
+    if alias not in connections.settings:
+        pytest.skip("no PostgreSQL server, and none could be started")
+    monkeypatch.setattr(router, "current", alias)
+    settings.SCHWARTZ = {"DATABASES": [alias]}
+    FuncMap.objects.forget(using=alias)
+    return alias
+
+
+@pytest.fixture
+def two_databases(settings, _django_db_marker):
+    """The aliases of two databases that both hold a queue."""
+    if "postgresql" not in connections.settings:
+        pytest.skip("no PostgreSQL server, and none could be started")
+    settings.SCHWARTZ = {"DATABASES": DATABASES}
+    for alias in DATABASES:
+        FuncMap.objects.forget(using=alias)
+    return DATABASES
+
+
+@pytest.fixture
+def dead_database(database, monkeypatch):
+    """The alias of a database of the same kind that cannot be reached."""
+    nowhere = {"sqlite": {"NAME": "/nowhere/at/all"}, "postgresql": {"HOST": "127.0.0.1", "PORT": 1}}
+    config = {**connections.settings[database], **nowhere[database]}
+    monkeypatch.setitem(connections.settings, "dead", config)
+    yield "dead"
+    connections["dead"].close()
+    del connections["dead"]
+
+
+class Portable(dialects.Dialect):
+    """What every database can do, on one that could do better."""
+
+
+@pytest.fixture(params=["its own dialect", "portable"])
+def dialect(request, database, monkeypatch):
+    """The dialect of the database; once more, the portable one that any database can do with."""
+    own = dialects.dialect_of(connections[database])
+    if request.param == "portable":
+        portable = Portable()
+        for name in ("now", "now_us", "divide", "next_jobid", "is_unavailable", "is_passing"):
+            setattr(portable, name, getattr(own, name))
+        monkeypatch.setitem(dialects.DIALECTS, connections[database].vendor, portable)
+    return dialects.dialect_of(connections[database])
+
+
+@pytest.fixture(autouse=True)
+def _forget_workers(monkeypatch):
+    """Workers that a test registers are gone after it."""
+    monkeypatch.setattr(registry, "_workers", dict(registry._workers))
+    monkeypatch.setattr(registry, "conflicts", [])
+
+
+@pytest.fixture
+def client(database):
+    """A client of the queue; not Django's test client, which is `http`."""
+    return TheSchwartz()
+
+
+@pytest.fixture
+def http():
+    """Django's test client."""
+    from django.test import Client
+
+    return Client()
+
+
+@pytest.fixture
+def manage(database):
+    """Start `manage.py` with these arguments in a process of its own, on the same database."""
+    started = []
+
+    def start(*arguments, **environment):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django", *map(str, arguments)],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "tests.settings",
+                "DJANGO_SCHWARTZ_TEST_DATABASE": database,
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

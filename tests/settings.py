@@ -1,0 +1,86 @@
+"""The settings of the tests: an SQLite file and, where there is a server, a PostgreSQL database.
+
+There is no database "default": what does not say where it reads or writes, fails. Child processes of the tests find
+the same databases, by DJANGO_SCHWARTZ_TEST_RUN.
+"""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.postgres import find_or_start
+
+RUN_VARIABLE = "DJANGO_SCHWARTZ_TEST_RUN"
+IS_CHILD = RUN_VARIABLE in os.environ
+ARE_TESTS = IS_CHILD or "pytest" in sys.modules
+
+if not IS_CHILD:
+    os.environ[RUN_VARIABLE] = tempfile.mkdtemp(prefix="django_schwartz_")
+    atexit.register(shutil.rmtree, os.environ[RUN_VARIABLE], ignore_errors=True)
+FOLDER = Path(os.environ[RUN_VARIABLE])
+
+POSTGRES = find_or_start() if ARE_TESTS else None
+
+DATABASES = {
+    "default": {},
+    "sqlite": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(FOLDER / "queue.sqlite3"),
+        "TEST": {"NAME": str(FOLDER / "queue.sqlite3"), "DEPENDENCIES": []},
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+        },
+    },
+}
+if POSTGRES:
+    name = f"test_{FOLDER.name}".lower()
+    DATABASES["postgresql"] = {
+        **POSTGRES.settings,
+        "NAME": name,
+        "TEST": {"NAME": name, "DEPENDENCIES": []},
+    }
+
+DATABASE_ROUTERS = ["tests.router.CurrentDatabase"]
+SCHWARTZ = {"DATABASES": [os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")]}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django_schwartz",
+    "tests.fieldsapp",
+    "tests.app",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "tests.urls"
+STATIC_URL = "static/"
+SECRET_KEY = "for the tests alone"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+USE_TZ = True
+TIME_ZONE = "UTC"
