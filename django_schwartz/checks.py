@@ -6,12 +6,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
 from django_schwartz.conf import KEYS, Conf
 from django_schwartz.serializers import ARG_FORMATS
 from django_schwartz.worker import Worker, registry
+
+#: What a worker class says in numbers.
+NUMBERS = ("max_retries", "retry_delay", "keep_exit_status_for", "grab_for", "keep_errors_for")
 
 
 def check_settings(**_: object) -> list[CheckMessage]:
@@ -36,12 +40,12 @@ def _wrong_values(given: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _what_is_wrong(value: object, default: object) -> str | None:
-    """What keeps the value from standing in for the default, which tells the type; None if nothing does."""
+    """What is wrong with a value in the place of this default, which tells the type, or None."""
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
     if isinstance(default, tuple):
         good = isinstance(value, list | tuple) and value and len(set(value)) == len(value)
-        return None if good else f"must be a list of different aliases, at least one, not {value!r}"
+        return None if good else f"must be a list of one or more different aliases, not {value!r}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"must be a number, not {value!r}"
     if default and value <= 0:
@@ -65,8 +69,8 @@ def check_databases(**_: object) -> list[CheckMessage]:
     ]
     if "default" not in aliases:
         messages.append(
-            Warning(
-                "The database 'default' holds no queue: a dispatch is not part of its transactions.",
+            CheckWarning(
+                '"default" holds no queue: a dispatch is no part of its transactions.',
                 hint="Dispatch with on_commit=True, or add 'default' to SCHWARTZ['DATABASES'].",
                 id="django_schwartz.W001",
             )
@@ -95,7 +99,7 @@ def check_workers(**_: object) -> list[CheckMessage]:
 def _wrong_with(worker: type[Worker]) -> Iterator[str]:
     if worker.work is Worker.work:
         yield "has no work() method"
-    for name in ("max_retries", "retry_delay", "keep_exit_status_for", "grab_for", "keep_errors_for"):
+    for name in NUMBERS:
         value = getattr(worker, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             yield f"has {name} = {value!r}; it must be a number, 0 or more"

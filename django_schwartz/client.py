@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 from django.db import connections, transaction
 
@@ -29,16 +29,14 @@ logger = logging.getLogger("django_schwartz")
 #: A worker class, or its funcname.
 Ability = str | type[Worker]
 
-J = TypeVar("J", Job, Job | None)
-
 _grab_numbers = itertools.count(1)
 
 
 class TheSchwartz:
     """A client of the queue. What is not given comes from the SCHWARTZ setting.
 
-    `databases` are aliases. `floor` is the lowest priority that is grabbed, 0 for none. `verbose` gets debug messages:
-    a callable of (message, job), or True for standard error.
+    `databases` are aliases. `floor` is the lowest priority that is grabbed, 0 for none. `verbose`
+    gets debug messages: a callable of (message, job), or True for standard error.
     """
 
     def __init__(
@@ -114,12 +112,14 @@ class TheSchwartz:
     ) -> JobHandle | None:
         """Put one job into the queue: a Job, or a funcname with an arg and other fields of a Job.
 
-        Inside atomic() on a queue database the job goes to that one and stands or falls with the transaction.
-        Elsewhere any database that lives takes it. `using` names one; `on_commit` waits for the open transaction to
-        commit, for a queue that is in another database, and gives no handle.
+        Inside atomic() on a queue database the job goes to that one and stands or falls with the
+        transaction. Elsewhere any database that lives takes it. `using` names one; `on_commit`
+        waits for the open transaction to commit, for a queue that is in another database, and gives
+        no handle.
 
-        A job whose uniqkey is queued already is not queued twice: the handle is the queued job's, and `is_duplicate`.
-        Raises AllDatabasesDead; TypeError or ValueError for a job that cannot be stored.
+        A job whose uniqkey is queued already is not queued twice: the handle is the queued job's,
+        and `is_duplicate`. Raises AllDatabasesDead; TypeError or ValueError for a job that cannot
+        be stored.
         """
         made = _made_job(job, arg, fields)
         if on_commit:
@@ -128,7 +128,10 @@ class TheSchwartz:
         return self._dispatch([made], using)[0]
 
     def dispatch_jobs(self, jobs: Iterable[Job], *, using: str | None = None) -> list[JobHandle]:
-        """Put many jobs into the queue, all in one database and one transaction; a handle each, as dispatch_async."""
+        """Put many jobs into the queue, all in one database and one transaction.
+
+        Gives a handle for each, and raises, as dispatch_async.
+        """
         many = list(jobs)
         return self._dispatch(many, using) if many else []
 
@@ -150,7 +153,7 @@ class TheSchwartz:
     # Looking up
 
     def handle_from_string(self, text: str) -> JobHandle:
-        """The handle that str() made. Raises InvalidHandle, also for one of a database that is not this client's."""
+        """The handle that str() made, of one of this client's databases. Raises InvalidHandle."""
         handle = JobHandle.from_string(text)
         if handle.alias not in self.databases.aliases:
             raise InvalidHandle(
@@ -161,7 +164,8 @@ class TheSchwartz:
 
     def lookup_job(self, handle: JobHandle | str) -> Job | None:
         """The job of a handle, or None when it has left the queue. Raises InvalidHandle."""
-        return self._with_debug(self.handle_from_string(str(handle)).job)
+        job = self.handle_from_string(str(handle)).job
+        return job and self._mine(job)
 
     def list_jobs(
         self,
@@ -176,7 +180,8 @@ class TheSchwartz:
     ) -> list[Job]:
         """Jobs of these functions, held and future ones too, without grabbing any.
 
-        `run_after` and `grabbed_until` are upper bounds; `limit`, batch_size unless given, is for each database.
+        `run_after` and `grabbed_until` are upper bounds; `limit`, batch_size unless given, is for
+        each database.
         """
         names = [funcname] if isinstance(funcname, str | type) else funcname
         bounds = {"run_after__lte": run_after, "grabbed_until__lte": grabbed_until, "pk": jobid}
@@ -191,7 +196,7 @@ class TheSchwartz:
         return found
 
     def get_server_time(self, using: str | None = None) -> int:
-        """The time of a database server in whole UNIX seconds: the clock that decides what is due."""
+        """The server's time in whole UNIX seconds: the clock that decides what is due."""
         alias = using or self.databases.aliases[0]
         with connections[alias].cursor() as cursor:
             cursor.execute(f"SELECT {dialect_of(connections[alias]).now}", [])
@@ -200,13 +205,13 @@ class TheSchwartz:
     # Abilities
 
     def can_do(self, worker: Ability) -> None:
-        """Announce that this client performs jobs of a worker. Raises UnknownFunction for a name never registered."""
+        """Announce that this client performs a worker's jobs. Raises UnknownFunction."""
         funcname = registry[_name_of(worker)].funcname
         self.all_abilities.append(funcname)
         self.current_abilities.append(funcname)
 
     def make_functions(self) -> None:
-        """Give each ability its row in every database that answers, so that no dispatch has to make one."""
+        """Give each ability its row in every database, so that no dispatch has to make one."""
         for alias in self.databases.aliases:
             with self.databases.failing_over(alias):
                 for name in self.all_abilities:
@@ -229,7 +234,7 @@ class TheSchwartz:
     # Grabbing
 
     def find_job_for_workers(self, workers: Iterable[Ability] | None = None) -> Job | None:
-        """Grab the next due job of these workers, or of the current abilities; None if there is none."""
+        """Grab the next due job of these workers, or of the current abilities, or give None."""
         return self._grab(self.current_abilities if workers is None else workers)
 
     def find_job_with_coalescing_value(self, worker: Ability, value: str) -> Job | None:
@@ -237,11 +242,11 @@ class TheSchwartz:
         return self._grab_along([worker], coalesce=value)
 
     def find_job_with_coalescing_prefix(self, worker: Ability, prefix: str) -> Job | None:
-        """Grab a due job of that worker whose coalesce begins so; every character stands for itself."""
+        """Grab a due job of that worker whose coalesce begins so, letter by letter."""
         return self._grab_along([worker], coalesce_prefix=prefix)
 
     def _grab_along(self, workers: list[Ability], **narrowing: str) -> Job | None:
-        """Grab a job to do along with the one being performed, which then answers for it."""
+        """Grab a job to do along with the one being performed; it is settled with that one."""
         while job := self._grab(workers, **narrowing):
             performance = Performance.current()
             if performance is None:
@@ -265,7 +270,7 @@ class TheSchwartz:
                 jobs = self._narrowed(Job.objects.using(alias).due().of(lease.seconds))
                 jobs = _coalescing(jobs, coalesce, coalesce_prefix)
                 for job in jobs.grab(lease, look_at=self.batch_size):
-                    return self._with_debug(job)
+                    return self._mine(job)
         return None
 
     def _narrowed(self, jobs: JobQuerySet) -> JobQuerySet:
@@ -290,7 +295,7 @@ class TheSchwartz:
     # Working
 
     def work_once(self, job: Job | None = None) -> bool:
-        """Perform one job: the given one, or the next of this client's abilities. False if there was none.
+        """Perform one job: the given one, or the next of this client's abilities. False for none.
 
         Another ability is preferred next time, so that none starves.
         """
@@ -330,7 +335,7 @@ class TheSchwartz:
         return True
 
     def grab_and_work_on(self, handle: JobHandle | str) -> bool:
-        """Grab the job of a handle, due or not, and perform it. False if it is gone, or somebody holds it."""
+        """Grab the job of a handle, due or not, and perform it. False if it is gone or held."""
         job = self._grab_this(self.handle_from_string(str(handle)))
         if job is None:
             return False
@@ -343,7 +348,7 @@ class TheSchwartz:
             return None
         lease = self._lease([registry[job.funcname].funcname], handle.alias)
         grabbed = Job.objects.using(handle.alias).filter(pk=handle.jobid).free().grab(lease)
-        return self._with_debug(grabbed[0]) if grabbed else None
+        return self._mine(grabbed[0]) if grabbed else None
 
     # What is going on
 
@@ -358,21 +363,23 @@ class TheSchwartz:
         if callable(self.verbose):
             self.verbose(message, job)
         elif self.verbose:
-            print(message, file=sys.stderr)
+            sys.stderr.write(f"{message}\n")
 
-    def _with_debug(self, job: "J") -> "J":
-        if job is not None:
-            job.debug_to = self.debug
+    def _mine(self, job: Job) -> Job:
+        """The job, whose debug() now comes to this client."""
+        job.debug_to = self.debug
         return job
 
 
 def _made_job(job: Job | str, arg: object, fields: dict[str, Any]) -> Job:
     if isinstance(job, str):
-        return Job(funcname=job, arg=arg, **fields)
+        return Job(funcname=job, arg=arg, **fields)  # type: ignore[misc] # a property
     if not isinstance(job, Job):
         raise TypeError(f"dispatch_async takes a Job or a funcname, not {type(job).__name__}.")
     if arg is not None or fields:
-        raise TypeError("dispatch_async takes one Job, or a funcname and its arg. For many: dispatch_jobs.")
+        raise TypeError(
+            "dispatch_async takes one Job, or a funcname and its arg. For many: dispatch_jobs."
+        )
     return job
 
 

@@ -1,4 +1,4 @@
-"""Which queue database: in what order they are asked, which are dead, and when those are tried again."""
+"""Which queue database: in what order they are asked, and which are dead for how long."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ from django_schwartz.exceptions import AllDatabasesDead
 
 
 class Databases:
-    """The queue's databases. One that cannot be used is dead for `retry_seconds`, and asked only when all are.
+    """The queue's databases. One that cannot be used is dead for `retry_seconds`: others go first.
 
     The clock (seconds) and the shuffle are given, for tests to decide.
     """
@@ -42,7 +42,7 @@ class Databases:
         return self._living(order)
 
     def in_home_order(self, funcname: str, uniqkey: str) -> list[str]:
-        """The databases to ask for a job with a uniqkey: everybody asks the same one first (rendezvous hashing)."""
+        """The databases to ask for a uniqkey, the same first for everybody (rendezvous hashing)."""
 
         def weight(alias: str) -> bytes:
             return hashlib.sha256(f"{alias}\0{funcname}\0{uniqkey}".encode()).digest()
@@ -62,7 +62,7 @@ class Databases:
 
     @contextmanager
     def failing_over(self, alias: str) -> Iterator[None]:
-        """Note that the database is dead when what is done inside says so, and go on after the block.
+        """Go on after the block when an error in it says that the database is dead, and note that.
 
         Any other error goes to the caller, and so does every error inside a transaction.
         """

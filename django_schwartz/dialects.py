@@ -1,7 +1,7 @@
-"""All SQL that differs by database: the server's clock, the grab, the insert, and which errors mean that it is gone.
+"""All SQL that differs by database: its clock, the grab, the insert, and what its errors mean.
 
-`Dialect` is portable; a child overrides what its database does better. `dialect_of(connection)` picks one. The
-SQL here goes through parameter formatting: a percent sign of its own is doubled.
+`Dialect` is portable; a child overrides what its database does better. `dialect_of(connection)`
+picks one. The SQL here goes through parameter formatting: a percent sign of its own is doubled.
 """
 
 import sqlite3
@@ -40,7 +40,8 @@ INSERTED = (
     "queue_name",
     "meta",
 )
-#: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later for its time.
+#: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
+#: for its time.
 Row = Sequence[Any]
 
 
@@ -73,7 +74,7 @@ class ServerTime(models.Func):
 
     def as_sql(
         self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **kwargs: Any
-    ) -> tuple[str, list[Any]]:
+    ) -> tuple[str, Any]:
         return dialect_of(connection).now, []
 
 
@@ -84,14 +85,15 @@ class ServerMicroseconds(models.Func):
 
     def as_sql(
         self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **kwargs: Any
-    ) -> tuple[str, list[Any]]:
+    ) -> tuple[str, Any]:
         return dialect_of(connection).now_us, []
 
 
 class Dialect:
     """What every database can do: select candidates, then take each by compare-and-swap."""
 
-    #: SQL of the server's time in whole UNIX seconds, rounded down; the same throughout a statement.
+    #: SQL of the server's time in whole UNIX seconds, rounded down; the same throughout a
+    #: statement.
     now: ClassVar[str] = "UNIX_TIMESTAMP()"
     #: SQL of the same in microseconds.
     now_us: ClassVar[str] = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
@@ -101,14 +103,16 @@ class Dialect:
     next_jobid: ClassVar[str] = "NULL"
 
     def __init__(self) -> None:
-        #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to open the race.
+        #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to
+        #: open the race.
         self.after_select: Callable[[], object] = lambda: None
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         """Lease up to `limit` of the candidates, in their order.
 
-        A job that somebody took or touched since it was read is passed over. The whole of its state is compared, so
-        that one grabbed and released with a delay in between is not mistaken for free.
+        A job that somebody took or touched since it was read is passed over. The whole of its state
+        is compared, so that one grabbed and released with a delay in between is not mistaken for
+        free.
         """
         read = list(candidates.defer("arg", "meta"))
         self.after_select()
@@ -132,8 +136,8 @@ class Dialect:
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
         """Insert the rows, and tell of each what the database made of it.
 
-        Tells None of a row whose funcid and uniqkey are queued already; raises IntegrityError for any other
-        conflict. Never breaks the caller's transaction.
+        Tells None of a row whose funcid and uniqkey are queued already; raises IntegrityError for
+        any other conflict. Never breaks the caller's transaction.
         """
         return [self._insert_one(jobs, dict(zip(INSERTED, row, strict=True))) for row in rows]
 
@@ -177,21 +181,23 @@ class Dialect:
         return ", ".join(
             unset.get(column, "NULL")
             if value is None
-            else later[column] if isinstance(value, Later) else "%s"
+            else later[column]
+            if isinstance(value, Later)
+            else "%s"
             for column, value in zip(INSERTED, row, strict=True)
         )
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
-        """Whether the error says that this database cannot serve the queue now, not that a statement was wrong."""
+        """Whether the database cannot serve the queue now, rather than a statement being wrong."""
         return isinstance(error, OperationalError | InterfaceError) and not connection.is_usable()
 
     def is_passing(self, error: Error) -> bool:
-        """Whether the same statement may well succeed when tried again: a deadlock, a lock not had in time."""
+        """Whether the statement may well succeed when tried again: a deadlock, a lock timeout."""
         return False
 
 
 class OneStatement(Dialect):
-    """A database that gives back what it wrote: one statement grabs a batch, and one inserts a batch."""
+    """A database that gives back what it wrote: one statement grabs a batch, one inserts one."""
 
     divide = "/"
 
@@ -223,7 +229,7 @@ class OneStatement(Dialect):
 
 
 def _in_order_of(rows: Sequence[Row], returned: Sequence[Row]) -> list[Inserted | None]:
-    """Match what came back to what was inserted: by uniqkey where there is one, else by its turn."""
+    """Match what came back to what was inserted: by uniqkey where there is one, else by turn."""
     keyed = {tuple(row[:2]): Inserted(*row[2:]) for row in returned if row[1] is not None}
     unkeyed = iter([Inserted(*row[2:]) for row in returned if row[1] is None])
     funcid, uniqkey = INSERTED.index("funcid"), INSERTED.index("uniqkey")
@@ -257,25 +263,31 @@ def _sqlite_code(error: Error) -> int:
 
 
 class PostgreSQL(OneStatement):
-    # Not now(): that is when the transaction began. Not clock_timestamp(): it changes from row to row.
+    # Not now(): that is when the transaction began. Not clock_timestamp(): it changes from row to
+    # row.
     now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
 
-    #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too many connections,
-    #: read-only, shutting down.
+    #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
+    #: many connections, read-only, shutting down.
     UNAVAILABLE = ("08", "28", "3D000", "42P01", "53300", "25006", "57P")
     #: Serialization failure, deadlock, lock not available.
     PASSING = ("40001", "40P01", "55P03")
 
     @staticmethod
     def _among(chosen: str) -> str:
-        # An array is made once, before the UPDATE looks at a row; a subquery under IN may be joined instead.
+        # An array is made once, before the UPDATE looks at a row; a subquery under IN may be joined
+        # instead.
         return f"= ANY (ARRAY({chosen} FOR UPDATE SKIP LOCKED))"
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         state = _sqlstate(error)
-        return state.startswith(self.UNAVAILABLE) if state else super().is_unavailable(connection, error)
+        return (
+            state.startswith(self.UNAVAILABLE)
+            if state
+            else super().is_unavailable(connection, error)
+        )
 
     def is_passing(self, error: Error) -> bool:
         return _sqlstate(error) in self.PASSING

@@ -1,8 +1,7 @@
-"""One worker at one job, and at the jobs that it grabs to do along with it. Whatever its code does becomes an outcome."""
+"""One worker at one job, and at those it does along with it: its code's doings become outcomes."""
 
 import logging
 from contextvars import ContextVar
-from typing import Self
 
 from django.db import Error as AnyDatabaseError
 from django.db import transaction
@@ -17,7 +16,9 @@ logger = logging.getLogger("django_schwartz")
 NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
 #: The performance that this thread or task is in.
-current_performance: ContextVar["Performance | None"] = ContextVar("current_performance", default=None)
+current_performance: ContextVar["Performance | None"] = ContextVar(
+    "current_performance", default=None
+)
 
 
 class StopNow(BaseException):
@@ -27,15 +28,15 @@ class StopNow(BaseException):
 def perform(job: Job) -> None:
     """Have the job's worker perform it.
 
-    Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job. Raises
-    UnknownFunction before anything is done, StopNow when the process was told to stop at once, and database errors
-    when an outcome could not be recorded; the lease then ends by itself.
+    Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job.
+    Raises UnknownFunction before anything is done, StopNow when the process was told to stop at
+    once, and database errors when an outcome could not be recorded; the lease then ends by itself.
     """
     Performance(job, registry[job.funcname]).run()
 
 
 class Performance:
-    """What happens counts for the current job: the one being performed, unless the worker made another current."""
+    """What happens counts for the current job: the performed one, or another made current."""
 
     def __init__(self, job: Job, worker: type[Worker]) -> None:
         self.job = job
@@ -45,7 +46,7 @@ class Performance:
         self.is_in_user_code = False
 
     @classmethod
-    def current(cls) -> "Self | None":
+    def current(cls) -> "Performance | None":
         return current_performance.get()
 
     def run(self) -> None:
@@ -71,7 +72,7 @@ class Performance:
         self._give_back_the_held()
 
     def _work(self) -> BaseException | None:
-        """Run the worker's code, and clean up what it left on the connection. Gives what it raised."""
+        """Run the worker's code and clean up after it. Gives what it raised."""
         connection = self.job.driver
         if connection.in_atomic_block:
             return self._work_in_savepoint(connection)
@@ -80,7 +81,7 @@ class Performance:
         return error
 
     def _work_in_savepoint(self, connection: BaseDatabaseWrapper) -> BaseException | None:
-        """Work inside somebody's atomic(), a test's mostly: statements that failed must not spoil the outcome."""
+        """Work inside somebody's atomic(): failed statements must not spoil the outcome."""
         savepoint = transaction.savepoint(self.job.alias)
         error = self._call()
         if can_go_on(connection):
@@ -97,7 +98,7 @@ class Performance:
             self.worker().work(self.job)
         except StopNow:
             raise
-        except BaseException as error:  # noqa: BLE001 - sys.exit() and the like fail the job, not the worker
+        except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
             return error
         finally:
             self.is_in_user_code = False

@@ -1,4 +1,4 @@
-"""Starting anew when the code changes, for development: between two jobs, never in the middle of one."""
+"""Starting anew when the code changes, for development: never in the middle of a job."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from django.utils.autoreload import StatReloader, get_child_arguments
 
 
 def watch_code(changed: Callable[[], object]) -> None:
-    """Call back, from a thread, once after a Python file in use was changed into one that compiles."""
+    """Call back once, from a thread, when a Python file in use has changed and compiles."""
     threading.Thread(target=_watch, args=[changed], name="code-watcher", daemon=True).start()
 
 
@@ -21,9 +21,9 @@ def _watch(changed: Callable[[], object]) -> None:
     while not pause.wait(reloader.SLEEP_TIME):
         now = dict(reloader.snapshot_files())
         if any(seen.get(path, mtime) != mtime and _compiles(path) for path, mtime in now.items()):
-            return changed()
+            changed()
+            return
         seen = now
-    return None
 
 
 def _compiles(path: Path) -> bool:
@@ -41,4 +41,4 @@ def start_anew() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     arguments = get_child_arguments()
-    os.execv(arguments[0], arguments)
+    os.execv(arguments[0], arguments)  # noqa: S606 - our own command line

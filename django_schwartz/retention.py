@@ -18,7 +18,9 @@ def purge(using: str) -> int:
 
     A job that is queued keeps all of its errors: they count its failures.
     """
-    expired = ExitStatus.objects.using(using).filter(delete_after__lt=ServerTime(), delete_after__gt=0)
+    expired = ExitStatus.objects.using(using).filter(
+        delete_after__lt=ServerTime(), delete_after__gt=0
+    )
     return _delete_batch(expired) + _delete_batch(_old_errors(using))
 
 

@@ -1,4 +1,4 @@
-"""One process at work: it grabs and performs jobs, one after the other, until it is told to stop."""
+"""One process at work: it grabs and performs jobs, one after the other, until told to stop."""
 
 import logging
 import signal
@@ -26,8 +26,8 @@ HOUSEKEEPING_SECONDS = 60
 class Runner:
     """Works off the client's abilities.
 
-    It waits `delay` seconds when nothing is due, or ends if `until_done`; and ends after `max_jobs`. The clock
-    (seconds) is given, for tests to decide.
+    It waits `delay` seconds when nothing is due, or ends if `until_done`; and ends after
+    `max_jobs`. The clock (seconds) is given, for tests to decide.
     """
 
     def __init__(
@@ -95,7 +95,9 @@ class Runner:
     def _note_trouble(self, trouble: str) -> None:
         """Log trouble when it begins, not each time that it is met."""
         if trouble and trouble != self._trouble:
-            logger.error("cannot go on for now, trying again: %s", printable(" ".join(trouble.split())))
+            logger.error(
+                "cannot go on for now, trying again: %s", printable(" ".join(trouble.split()))
+            )
         self._trouble = trouble
 
     def _keep_house(self) -> None:
@@ -116,7 +118,7 @@ def _tell_of_orphans(alias: str) -> None:
 
 
 def tend_connections(kept: list[str]) -> None:
-    """Close the connections that broke, and those that CONN_MAX_AGE bounds, but for the queue's own."""
+    """Close connections that broke and, but for the queue's own, those past their CONN_MAX_AGE."""
     for connection in connections.all(initialized_only=True):
         is_kept = connection.alias in kept and not connection.errors_occurred
         if not connection.in_atomic_block and not is_kept:
@@ -125,7 +127,7 @@ def tend_connections(kept: list[str]) -> None:
 
 @contextmanager
 def stopping_on_signals(runner: Runner) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the runner; a second one leaves the running job, releases it and raises StopNow."""
+    """SIGTERM and SIGINT stop the runner; a second one releases the running job: StopNow."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         performance = Performance.current()

@@ -8,7 +8,8 @@ import json
 from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.storable import StorableError, freeze, looks_frozen, thaw
 
-#: How a worker's args are stored: JSON text; Perl's Storable, for Perl workers; or bytes as they are.
+#: How a worker's args are stored: JSON text; Perl's Storable, for Perl workers; or bytes as they
+#: are.
 ARG_FORMATS = ("json", "storable", "raw")
 
 #: Characters kept of an error's message or traceback.
@@ -16,7 +17,7 @@ MAX_TEXT = 65_536
 
 
 def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
-    """The stored form of an arg: None as NULL, bytes as they are, the rest as JSON text (or as Storable).
+    """The stored form of an arg: None as NULL, bytes as they are, the rest as JSON or Storable.
 
     Raises TypeError for a value that the format cannot hold.
     """
@@ -42,7 +43,8 @@ def _encode_json(value: object) -> bytes:
 def decode_arg(stored: bytes | None, arg_format: str = "json") -> object:
     """The value of a stored arg. The bytes decide: Storable, else JSON, else they are the value.
 
-    Raises ArgUnreadable for bytes that are clearly meant as Storable or as a JSON list or dict, but are not.
+    Raises ArgUnreadable for bytes that are clearly meant as Storable or as a JSON list or dict, but
+    are not.
     """
     if stored is None or arg_format == "raw":
         return stored
@@ -85,7 +87,7 @@ def _refuse_constant(name: str) -> object:
 
 
 def checked_name(what: str, value: object) -> str | None:
-    """A short text as a column of 255 characters stores it, in every database alike. A number becomes its digits.
+    """Text as a column of 255 characters stores it; a number becomes its digits.
 
     Raises TypeError for anything else, ValueError for text that some database would refuse.
     """
@@ -97,12 +99,12 @@ def checked_name(what: str, value: object) -> str | None:
     if len(text) > 255:
         raise ValueError(f"{what} has {len(text)} characters; 255 is the most.")
     if "\0" in text or text != text.encode("utf-8", "replace").decode("utf-8"):
-        raise ValueError(f"{what} holds NUL or half a surrogate pair: {ascii(text)}.")
+        raise ValueError(f"{what} holds NUL or half a surrogate pair: {text!a}.")
     return text
 
 
 def storable_text(value: object) -> str:
-    """Text that every database takes: NUL and lone surrogates as visible escapes, the middle cut out past 64 KiB."""
+    """Text that every database takes: NUL and half surrogates escaped, 64 KiB at most."""
     text = _text_of(value)
     if len(text) > MAX_TEXT:
         half = MAX_TEXT // 2 - 50
@@ -115,4 +117,5 @@ def _text_of(value: object) -> str:
     try:
         return str(value)
     except BaseException as error:  # noqa: BLE001 - __str__ is user code
-        return f"<a {type(value).__name__} whose text cannot be had: {type(error).__name__}>"
+        name, fault = type(value).__name__, type(error).__name__
+        return f"<a {name} whose text cannot be had: {fault}>"

@@ -14,7 +14,8 @@ logger = logging.getLogger("django_schwartz")
 job_dispatched = Signal()
 #: A worker holds a job. Sent with `job`.
 job_grabbed = Signal()
-#: An outcome was recorded. Sent with `job`, `outcome` (a models.Outcome) and `runtime` (seconds or None).
+#: An outcome was recorded. Sent with `job`, `outcome` (a models.Outcome) and `runtime` (seconds or
+#: None).
 job_finished = Signal()
 #: A job's outcome was refused, since another holds it now or it is gone. Sent with `job`.
 lease_lost = Signal()

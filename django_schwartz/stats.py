@@ -1,4 +1,4 @@
-"""How the queue is: numbers that read and never write, each bounded however large the tables are."""
+"""How the queue is: numbers only, each bounded however large the tables are."""
 
 from django_schwartz.models import FuncMap, Job
 from django_schwartz.worker import registry

@@ -6,8 +6,8 @@ from django.db import connections, transaction
 class Tentative:
     """A fact written to a database: it holds until what wrote it is rolled back.
 
-    Django tells of a commit and never of a rollback, but it drops the on_commit callbacks of whatever
-    is rolled back, savepoints included: so a fact whose callback still waits still holds.
+    Django tells of a commit and never of a rollback, but it drops the on_commit callbacks of
+    whatever is rolled back, savepoints included: so a fact whose callback still waits still holds.
     """
 
     def __init__(self, using: str) -> None:
@@ -26,5 +26,5 @@ class Tentative:
         """Whether the fact is committed, or written by this thread and not rolled back."""
         return self._is_committed or (
             self._connection is connections[self._using]
-            and any(callback is self for _, callback, _ in self._connection.run_on_commit)
+            and any(entry[1] is self for entry in self._connection.run_on_commit)
         )

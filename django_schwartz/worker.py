@@ -1,4 +1,4 @@
-"""Workers: the classes that perform jobs, and the registry that finds them by name. Imports no model."""
+"""Workers: what performs jobs, and the registry that finds them by name. Imports no model."""
 
 import logging
 from collections.abc import Iterator
@@ -35,7 +35,8 @@ class Worker:
     grab_for: int = 3600
     #: Seconds that errors are kept after their job has left the queue.
     keep_errors_for: int = 604_800
-    #: How args are stored: "json", "storable" (for Perl workers) or "raw" (bytes, never interpreted).
+    #: How args are stored: "json", "storable" (for Perl workers) or "raw" (bytes, never
+    #: interpreted).
     arg_format: str = "json"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -65,11 +66,13 @@ class Worker:
 
     @classmethod
     def policy(cls, name: str, *args: object) -> float:
-        """What the hook `get_<name>` says; the attribute `name` when the hook raises or gives no number."""
+        """What the hook `get_<name>` says, or the attribute if it raises or gives no number."""
         try:
             value = float(getattr(cls(), f"get_{name}")(*args) or 0)
         except Exception:
-            logger.exception("%s.get_%s() failed; %s = %r holds", cls.__name__, name, name, getattr(cls, name))
+            logger.exception(
+                "%s.get_%s() failed; %s = %r holds", cls.__name__, name, name, getattr(cls, name)
+            )
             return float(getattr(cls, name))
         return min(max(value, -FOREVER), FOREVER)
 
@@ -91,7 +94,8 @@ class Registry:
         self.conflicts: list[tuple[type[Worker], type[Worker]]] = []
 
     def register(self, worker: WorkerClass) -> WorkerClass:
-        if not (isinstance(worker, type) and issubclass(worker, Worker)):
+        given: object = worker
+        if not (isinstance(given, type) and issubclass(given, Worker)):
             raise TypeError(f"register() takes a subclass of Worker, not {worker!r}.")
         known = self._workers.setdefault(worker.funcname, worker)
         if known is not worker:
@@ -124,5 +128,5 @@ registry = Registry()
 
 
 def register(worker: WorkerClass) -> WorkerClass:
-    """Make a worker class known by its funcname: a function to call, or a decorator of the class."""
+    """Make a worker class known by its funcname. To be called, or to decorate the class."""
     return registry.register(worker)

@@ -8,89 +8,138 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='FuncMap',
+            name="FuncMap",
             fields=[
-                ('funcid', models.AutoField(primary_key=True, serialize=False)),
-                ('funcname', models.CharField(max_length=255, unique=True)),
+                ("funcid", models.AutoField(primary_key=True, serialize=False)),
+                ("funcname", models.CharField(max_length=255, unique=True)),
             ],
             options={
-                'verbose_name': 'function',
+                "verbose_name": "function",
             },
         ),
         migrations.CreateModel(
-            name='ExitStatus',
+            name="ExitStatus",
             fields=[
-                ('jobid', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('status', models.IntegerField()),
-                ('completion_time', django_schwartz.fields.UnixTimeField()),
-                ('delete_after', django_schwartz.fields.UnixTimeField(db_index=True, null=True)),
-                ('arg', django_schwartz.models.arg.ArgField(null=True)),
-                ('uniqkey', models.CharField(max_length=255, null=True)),
-                ('coalesce', models.CharField(max_length=255, null=True)),
-                ('priority', models.SmallIntegerField(null=True)),
-                ('queue_name', models.CharField(max_length=255, null=True)),
-                ('insert_time', django_schwartz.fields.UnixTimeField(null=True)),
-                ('run_after', django_schwartz.fields.UnixTimeField(null=True)),
-                ('scheduled_for', django_schwartz.fields.UnixMicrosecondField(null=True)),
-                ('dispatched_at', django_schwartz.fields.UnixMicrosecondField(null=True)),
-                ('started_at', django_schwartz.fields.UnixMicrosecondField(null=True)),
-                ('runtime', models.FloatField(null=True)),
-                ('worker_id', models.CharField(max_length=255, null=True)),
-                ('result', models.JSONField(null=True)),
-                ('meta', models.JSONField(null=True)),
-                ('func', models.ForeignKey(db_column='funcid', db_constraint=False, db_default=0, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='django_schwartz.funcmap')),
+                ("jobid", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("status", models.IntegerField()),
+                ("completion_time", django_schwartz.fields.UnixTimeField()),
+                ("delete_after", django_schwartz.fields.UnixTimeField(db_index=True, null=True)),
+                ("arg", django_schwartz.models.arg.ArgField(null=True)),
+                ("uniqkey", models.CharField(max_length=255, null=True)),
+                ("coalesce", models.CharField(max_length=255, null=True)),
+                ("priority", models.SmallIntegerField(null=True)),
+                ("queue_name", models.CharField(max_length=255, null=True)),
+                ("insert_time", django_schwartz.fields.UnixTimeField(null=True)),
+                ("run_after", django_schwartz.fields.UnixTimeField(null=True)),
+                ("scheduled_for", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("dispatched_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("started_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("runtime", models.FloatField(null=True)),
+                ("worker_id", models.CharField(max_length=255, null=True)),
+                ("result", models.JSONField(null=True)),
+                ("meta", models.JSONField(null=True)),
+                (
+                    "func",
+                    models.ForeignKey(
+                        db_column="funcid",
+                        db_constraint=False,
+                        db_default=0,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="django_schwartz.funcmap",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'exit statuses',
+                "verbose_name_plural": "exit statuses",
             },
         ),
         migrations.CreateModel(
-            name='Error',
+            name="Error",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('jobid', models.BigIntegerField(db_index=True)),
-                ('message', models.TextField()),
-                ('error_time', django_schwartz.fields.UnixTimeField(db_index=True)),
-                ('worker_id', models.CharField(max_length=255, null=True)),
-                ('exception', models.CharField(max_length=255, null=True)),
-                ('traceback', models.TextField(null=True)),
-                ('func', models.ForeignKey(db_column='funcid', db_constraint=False, db_default=0, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='django_schwartz.funcmap')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("jobid", models.BigIntegerField(db_index=True)),
+                ("message", models.TextField()),
+                ("error_time", django_schwartz.fields.UnixTimeField(db_index=True)),
+                ("worker_id", models.CharField(max_length=255, null=True)),
+                ("exception", models.CharField(max_length=255, null=True)),
+                ("traceback", models.TextField(null=True)),
+                (
+                    "func",
+                    models.ForeignKey(
+                        db_column="funcid",
+                        db_constraint=False,
+                        db_default=0,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="django_schwartz.funcmap",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['func', 'error_time'], name='schwartz_error_by_func')],
+                "indexes": [
+                    models.Index(fields=["func", "error_time"], name="schwartz_error_by_func")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('jobid', models.BigAutoField(primary_key=True, serialize=False)),
-                ('arg', django_schwartz.models.arg.ArgField(null=True)),
-                ('uniqkey', models.CharField(max_length=255, null=True)),
-                ('insert_time', django_schwartz.fields.UnixTimeField(null=True)),
-                ('run_after', django_schwartz.fields.UnixTimeField()),
-                ('grabbed_until', django_schwartz.fields.UnixTimeField(db_default=0, default=0)),
-                ('priority', models.SmallIntegerField(null=True)),
-                ('coalesce', models.CharField(max_length=255, null=True)),
-                ('grabs', models.IntegerField(db_default=0, default=0)),
-                ('grabbed_by', models.CharField(max_length=255, null=True)),
-                ('dispatched_at', django_schwartz.fields.UnixMicrosecondField(null=True)),
-                ('scheduled_for', django_schwartz.fields.UnixMicrosecondField(null=True)),
-                ('started_at', django_schwartz.fields.UnixMicrosecondField(null=True)),
-                ('queue_name', models.CharField(max_length=255, null=True)),
-                ('meta', models.JSONField(null=True)),
-                ('func', models.ForeignKey(db_column='funcid', db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='django_schwartz.funcmap')),
+                ("jobid", models.BigAutoField(primary_key=True, serialize=False)),
+                ("arg", django_schwartz.models.arg.ArgField(null=True)),
+                ("uniqkey", models.CharField(max_length=255, null=True)),
+                ("insert_time", django_schwartz.fields.UnixTimeField(null=True)),
+                ("run_after", django_schwartz.fields.UnixTimeField()),
+                ("grabbed_until", django_schwartz.fields.UnixTimeField(db_default=0, default=0)),
+                ("priority", models.SmallIntegerField(null=True)),
+                ("coalesce", models.CharField(max_length=255, null=True)),
+                ("grabs", models.IntegerField(db_default=0, default=0)),
+                ("grabbed_by", models.CharField(max_length=255, null=True)),
+                ("dispatched_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("scheduled_for", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("started_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("queue_name", models.CharField(max_length=255, null=True)),
+                ("meta", models.JSONField(null=True)),
+                (
+                    "func",
+                    models.ForeignKey(
+                        db_column="funcid",
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="django_schwartz.funcmap",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['func', 'run_after'], name='schwartz_job_run_after'), models.Index(fields=['func', 'coalesce'], name='schwartz_job_coalesce'), models.Index(models.F('func'), models.OrderBy(django_schwartz.models.queue.Priority('priority'), descending=True), models.F('run_after'), models.F('jobid'), name='schwartz_job_grab')],
-                'constraints': [models.UniqueConstraint(fields=('func', 'uniqkey'), name='schwartz_job_uniqkey')],
+                "indexes": [
+                    models.Index(fields=["func", "run_after"], name="schwartz_job_run_after"),
+                    models.Index(fields=["func", "coalesce"], name="schwartz_job_coalesce"),
+                    models.Index(
+                        models.F("func"),
+                        models.OrderBy(
+                            django_schwartz.models.queue.Priority("priority"), descending=True
+                        ),
+                        models.F("run_after"),
+                        models.F("jobid"),
+                        name="schwartz_job_grab",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("func", "uniqkey"), name="schwartz_job_uniqkey")
+                ],
             },
         ),
     ]

@@ -1,27 +1,27 @@
-"""The arg of a job: bytes in the database, a value in Python, decoded when it is first asked for."""
+"""The arg of a job: bytes in the database, a value in Python, decoded when first asked for."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.db import models
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.serializers import decode_arg, encode_arg
 from django_schwartz.worker import registry
 
-if TYPE_CHECKING:
-    from django_schwartz.models.history import ExitStatus
-    from django_schwartz.models.job import Job
 
-    HasArg = Job | ExitStatus
+class HasArg(Protocol):
+    """A row with an arg, of the function whose worker says how that is stored."""
+
+    @property
+    def funcname(self) -> str: ...
 
 
 class ArgValue:
-    """Gives the arg's value. Bytes are its stored form, whoever sets them: as in Perl, the bytes decide.
+    """Gives the arg's value. Bytes are its stored form, whoever sets them, as in Perl.
 
     `arg_as_read` in the instance's dict is what was there before the value was decoded or replaced.
     """
 
-    def __get__(self, instance: "HasArg | None", owner: type) -> Any:
+    def __get__(self, instance: HasArg | None, owner: type) -> Any:
         if instance is None:
             return self
         value = instance.__dict__.get("arg")
@@ -29,18 +29,20 @@ class ArgValue:
             self.__set__(instance, decode_arg(value, arg_format_of(instance)))
         return instance.__dict__.get("arg")
 
-    def __set__(self, instance: "HasArg", value: object) -> None:
+    def __set__(self, instance: HasArg, value: object) -> None:
         attributes = instance.__dict__
         if "arg" in attributes:
             attributes.setdefault("arg_as_read", attributes["arg"])
         attributes["arg"] = value
 
 
-class ArgField(models.BinaryField):
+class ArgField(models.BinaryField):  # type: ignore[type-arg]
     """The column `arg`: bytes as the function's worker stores them. See serializers."""
 
-    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
-        super().contribute_to_class(cls, name, **kwargs)
+    def contribute_to_class(
+        self, cls: type[models.Model], name: str, private_only: bool = False
+    ) -> None:
+        super().contribute_to_class(cls, name, private_only)
         setattr(cls, name, ArgValue())
 
     def from_db_value(self, value: Any, *args: object) -> bytes | None:
@@ -60,34 +62,36 @@ class ArgField(models.BinaryField):
         return stored_arg(obj)
 
 
-def stored_arg(instance: "HasArg") -> bytes | None:
-    """The stored form of the arg; one that nobody asked for stays as it was. Raises TypeError, as encode_arg."""
+def stored_arg(instance: HasArg) -> bytes | None:
+    """The stored form of the arg; one never asked for stays as it was. Raises TypeError."""
     return _encoded(instance, instance.__dict__.get("arg"))
 
 
-def arg_as_read(instance: "HasArg") -> bytes | None:
+def arg_as_read(instance: HasArg) -> bytes | None:
     """The stored form that the arg had before anybody decoded or replaced it."""
     attributes = instance.__dict__
     return _encoded(instance, attributes.get("arg_as_read", attributes.get("arg")))
 
 
-def is_arg_changed(instance: "HasArg") -> bool:
+def is_arg_changed(instance: HasArg) -> bool:
     """Whether the arg is another value than was read from the database."""
     attributes = instance.__dict__
     if "arg_as_read" not in attributes:
         return False
-    return bool(_decoded(instance, attributes["arg"]) != _decoded(instance, attributes["arg_as_read"]))
+    return bool(
+        _decoded(instance, attributes["arg"]) != _decoded(instance, attributes["arg_as_read"])
+    )
 
 
-def _encoded(instance: "HasArg", value: object) -> bytes | None:
+def _encoded(instance: HasArg, value: object) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
     return encode_arg(value, arg_format_of(instance))
 
 
-def _decoded(instance: "HasArg", value: object) -> object:
+def _decoded(instance: HasArg, value: object) -> object:
     return decode_arg(value, arg_format_of(instance)) if isinstance(value, bytes) else value
 
 
-def arg_format_of(instance: "HasArg") -> str:
+def arg_format_of(instance: HasArg) -> str:
     return registry.get(instance.funcname).arg_format

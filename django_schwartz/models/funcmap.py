@@ -8,14 +8,14 @@ from django_schwartz.transactions import Tentative
 
 
 class FuncMapManager(models.Manager["FuncMap"]):
-    """Remembers rows by alias, as ContentTypeManager does, and forgets those that are rolled back."""
+    """Remembers rows by alias, as ContentTypeManager does, but none that is rolled back."""
 
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[tuple[str, str | int], tuple[FuncMap, Tentative]] = {}
 
     def get_or_make(self, funcname: str, *, using: str) -> "FuncMap":
-        """The row of a function, made when there is none. Safe under concurrency, in the caller's transaction."""
+        """The row of a function, made in the caller's transaction when there is none."""
         known = self._recall(using, funcname)
         if known is None:
             known = self.find([funcname], using=using).get(funcname) or self._make(funcname, using)

@@ -116,7 +116,7 @@ class ExitStatusQuerySet(models.QuerySet["ExitStatus"]):
 
 
 class ExitStatus(OfFunction, models.Model):
-    """How a job ended: 0 for completed, anything else for failed. Below the first five, what the job was."""
+    """How a job ended: 0 for completed, anything else for failed. Then what the job was."""
 
     jobid = models.BigIntegerField(primary_key=True)
     func = models.ForeignKey(

@@ -19,17 +19,18 @@ from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
-from django_schwartz.models.queue import JobQuerySet, Priority
+from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
 from django_schwartz.transactions import Tentative
-from django_schwartz.worker import Worker, current_job, registry
+from django_schwartz.worker import current_job, registry
 
 logger = logging.getLogger("django_schwartz")
+
 
 class Job(models.Model):
     """A job posted to the queue, grabbed and performed by a worker.
 
-    Beside its columns it takes `funcname` and `funcid`. Times are aware datetimes; given ones may be UNIX seconds
-    as well, and `run_after` a timedelta from the server's now.
+    Beside its columns it takes `funcname` and `funcid`. Times are aware datetimes; given ones may
+    be UNIX seconds as well, and `run_after` a timedelta from the server's now.
     """
 
     jobid = models.BigAutoField(primary_key=True)
@@ -55,7 +56,8 @@ class Job(models.Model):
 
     objects = JobQuerySet.as_manager()
 
-    #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that one's.
+    #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
+    #: one's.
     is_duplicate = False
     #: The server's time of the grab, in UNIX microseconds.
     grabbed_at: int | None = None
@@ -65,7 +67,8 @@ class Job(models.Model):
     _funcname: str | None = None
     _begun: float | None = None
     _settled: Tentative | None = None
-    #: Whether the worker handed the job back, or lost it: either way it has no more to say about it.
+    #: Whether the worker handed the job back, or lost it: either way it has no more to say about
+    #: it.
     was_declined = False
     is_lost = False
 
@@ -142,17 +145,19 @@ class Job(models.Model):
         rows = Job.objects.using(self.alias)
         return rows.filter(pk=self.pk, grabbed_until=lease, grabs=self.grabs)
 
-    def as_grabbed(self) -> Self:
+    def as_grabbed(self) -> "Job":
         """The job read again by its holder."""
-        rows = type(self).objects.using(self.alias).annotate(grabbed_at=ServerMicroseconds())
-        return rows.get(pk=self.pk)
+        rows = type(self).objects.using(self.alias).filter(pk=self.pk)
+        job = rows.get()
+        job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True)[0]
+        return job
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str) -> None:
         """Take what the database made of this job when it was inserted."""
-        fields = self._meta.get_field
         self.jobid, self.func_id, self.is_duplicate = row.jobid, funcid, False
-        for name in ("insert_time", "run_after", "dispatched_at"):
-            setattr(self, name, fields(name).to_python(getattr(row, name)))
+        self.insert_time = SECONDS.to_python(row.insert_time)
+        self.run_after = SECONDS.to_python(row.run_after)
+        self.dispatched_at = MICROSECONDS.to_python(row.dispatched_at)
         self._state.db, self._state.adding = using, False
         signals.job_dispatched.send_robust(type(self), job=self)
 
@@ -186,7 +191,7 @@ class Job(models.Model):
 
     @property
     def did_something(self) -> bool:
-        """Whether the job was completed, failed or replaced since it was read, in a transaction that stands."""
+        """Whether the job was completed, failed or replaced since its read, and not rolled back."""
         return self._settled is not None and self._settled.holds
 
     @did_something.setter
@@ -207,7 +212,7 @@ class Job(models.Model):
         """Note that the worker begins now."""
         self._begun = time.monotonic()
         if self.started_at is None and self.grabbed_at is not None:
-            self.started_at = self._meta.get_field("started_at").to_python(self.grabbed_at)
+            self.started_at = MICROSECONDS.to_python(self.grabbed_at)
 
     def debug(self, message: str) -> None:
         """Send a message to the job's client as debug output."""
@@ -220,8 +225,8 @@ class Job(models.Model):
         """Make this the job that its worker performs: an exception now fails this one."""
         current_job.set(self)
 
-    # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do nothing, when the
-    # job has its verdict already or is not held any more.
+    # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do
+    # nothing, when the job has its verdict already or is not held any more.
 
     def completed(self) -> bool:
         """Record that the job was performed: it leaves the queue with exit status 0."""
@@ -235,7 +240,7 @@ class Job(models.Model):
         return self._finish(self._ending(Verdict.REPLACED, 0, children=jobs))
 
     def failed(self, message: object = "", exit_status: int | None = None) -> bool:
-        """Record a failure. The job is retried as its worker says, or leaves the queue with the exit status, or 1.
+        """Record a failure: the job is retried, or leaves with that exit status or 1.
 
         The message may be an exception, whose traceback is then kept.
         """
@@ -252,14 +257,14 @@ class Job(models.Model):
         )
 
     def permanent_failure(self, message: object = "", exit_status: int | None = None) -> bool:
-        """Record a failure that is not to be retried: the job leaves the queue with the exit status, or 1."""
+        """Record a failure without a retry: the job leaves with that exit status, or 1."""
         status = _failing(exit_status)
         return self._finish(self._ending(Verdict.FAILED, status, failure=Failure.of(message)))
 
     def declined(self, run_after: "datetime | timedelta | int | None" = None) -> bool:
-        """Hand the job back without a failure, to be grabbed from `run_after` on; without it, when the lease ends.
+        """Hand the job back without a failure, to be grabbed from `run_after` on.
 
-        No verdict: the job may still be failed.
+        Without a time that is when the lease ends. No verdict: the job may still be failed.
         """
         when = _moment(run_after)
         self.was_declined = True
@@ -275,7 +280,7 @@ class Job(models.Model):
         return Error.objects.using(self.alias).record(self, Failure.of(message))
 
     def set_exit_status(self, status: int) -> ExitStatus | None:
-        """Record the exit status, for as long as the worker's class keeps them; None if it keeps none."""
+        """Record the exit status for as long as the worker keeps them; None if it keeps none."""
         ending = self._ending(Verdict.COMPLETED, _checked_status(status))
         return record_exit_status(self, ending)
 
@@ -332,7 +337,7 @@ def _checked_status(status: int) -> int:
 
 @dataclass(frozen=True)
 class JobHandle:
-    """A job's database and number: what to keep in order to ask for the job later. str() is "alias-jobid"."""
+    """A job's database and number, to ask for it later. str() is "alias-jobid"."""
 
     alias: str
     jobid: int
@@ -344,12 +349,12 @@ class JobHandle:
 
     @classmethod
     def from_string(cls, text: str) -> Self:
-        """The handle that str() made. Raises InvalidHandle for text that none did, or of an unknown database."""
+        """The handle that str() made. Raises InvalidHandle, for an unknown database too."""
         alias, dash, jobid = text.rpartition("-")
         if not dash or not jobid.isdecimal() or not jobid.isascii():
             raise InvalidHandle(f'{text!r} is no job handle: they look like "default-42".')
         if alias not in connections:
-            raise InvalidHandle(f"{text!r} is of no database known here: DATABASES has no {alias!r}.")
+            raise InvalidHandle(f"{text!r} is of no database here: DATABASES has no {alias!r}.")
         return cls(alias, int(jobid))
 
     @property
@@ -364,7 +369,7 @@ class JobHandle:
 
     @property
     def exit_status(self) -> int | None:
-        """The status with which the job left the queue; None while it is queued, and when none is kept."""
+        """The status with which the job left the queue; None while queued, and if not kept."""
         statuses = ExitStatus.objects.using(self.alias).filter(pk=self.jobid)
         return statuses.values_list("status", flat=True).first()
 

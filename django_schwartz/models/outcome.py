@@ -49,9 +49,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """With an exit status the job leaves the queue; without one it stays, free again from `run_after` on.
+    """With an exit status the job leaves the queue; without one it is free from `run_after` on.
 
-    `run_after` None leaves it as it is. `keep_for` is the seconds that the exit status is kept, 0 for not at all.
+    `run_after` None leaves it as it is. `keep_for` is the seconds that the exit status is kept, 0
+    for not at all.
     """
 
     verdict: Verdict
@@ -73,10 +74,11 @@ class Outcome:
 
 
 def settle(job: "Job", outcome: Outcome) -> bool:
-    """Record the outcome; False when the job is no longer held as it was read, and nothing was recorded.
+    """Record the outcome; False, and nothing recorded, when the job is not held any more.
 
-    While the database is away it is tried again for a while, outside a transaction. An outcome that the database
-    refuses is recorded without its text; one with children raises instead. One transaction.
+    While the database is away it is tried again for a while, outside a transaction. An outcome that
+    the database refuses is recorded without its text; one with children raises instead. One
+    transaction.
     """
     try:
         return _record_patiently(job, outcome)
@@ -129,13 +131,13 @@ def _leave_queue(job: "Job", outcome: Outcome) -> None:
 
 
 def record_exit_status(job: "Job", outcome: Outcome) -> ExitStatus | None:
-    """Store the outcome's exit status in the place of any stored before; None when it is not to be kept."""
+    """Store the exit status in the place of any stored before; None if it is not kept."""
     if outcome.keep_for <= 0:
         return None
     row = ExitStatus(
         jobid=job.jobid,
         func_id=job.funcid,
-        status=outcome.exit_status,
+        status=outcome.exit_status or 0,
         completion_time=ServerTime(),
         delete_after=ServerTime() + outcome.keep_for,
     )
@@ -169,5 +171,5 @@ def _dispatch_children(job: "Job", children: "Sequence[Job]") -> None:
     for child in children:
         if child.is_duplicate:
             raise DuplicateJob(
-                f"{child.funcname} with uniqkey {child.uniqkey!r} is queued already as {child.handle}."
+                f"{child.funcname} with uniqkey {child.uniqkey!r} is queued as {child.handle}."
             )

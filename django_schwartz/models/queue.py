@@ -77,11 +77,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(coalesce=value)
 
     def coalescing_prefix(self, prefix: str) -> "JobQuerySet":
-        """Jobs whose coalesce begins so, letter by letter. LIKE would ignore case on some databases."""
+        """Jobs whose coalesce begins so. LIKE would ignore case on some databases."""
         return self.filter(Exact(Left("coalesce", len(prefix)), prefix)) if prefix else self
 
     def in_order(self, *, prioritize: bool) -> "JobQuerySet":
-        """First things first: the highest priority, then the longest due; or first come, first served."""
+        """The highest priority first, then the longest due; or first come, first served."""
         if prioritize:
             return self.order_by(Priority("priority").desc(), "run_after", "jobid")
         return self.order_by("jobid")
@@ -104,8 +104,9 @@ class JobQuerySet(models.QuerySet["Job"]):
     def dispatch(self, jobs: "Sequence[Job]") -> None:
         """Insert jobs into the queue, a statement for each 500. Each then has its handle.
 
-        A job whose uniqkey is queued already gets the queued job's handle, and `is_duplicate`. Raises TypeError or
-        ValueError for a job that cannot be stored, before any is. Opens no transaction.
+        A job whose uniqkey is queued already gets the queued job's handle, and `is_duplicate`.
+        Raises TypeError or ValueError for a job that cannot be stored, before any is. Opens no
+        transaction.
         """
         rows = [_row_of(job, self.db) for job in jobs]
         for start in range(0, len(jobs), INSERT_BATCH):
@@ -121,7 +122,7 @@ class JobQuerySet(models.QuerySet["Job"]):
                 job.become_stored(new, funcid=row[INSERTED.index("funcid")], using=self.db)
 
     def _hand_to_twin(self, job: "Job", row: Row) -> None:
-        """Give the job the handle of the one that has its uniqkey, or insert it should that one be gone by now."""
+        """Give the job the handle of the one that has its uniqkey; insert it if that is gone."""
         funcid, uniqkey = row[INSERTED.index("funcid")], row[INSERTED.index("uniqkey")]
         for _ in range(DUPLICATE_LOOKS):
             twin = self.filter(func_id=funcid, uniqkey=uniqkey).values_list("pk", flat=True).first()
@@ -130,7 +131,9 @@ class JobQuerySet(models.QuerySet["Job"]):
             [new] = dialect_of(connections[self.db]).insert(self, [row])
             if new is not None:
                 return job.become_stored(new, funcid=funcid, using=self.db)
-        raise SchwartzError(f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen.")
+        raise SchwartzError(
+            f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
+        )
 
 
 def _row_of(job: "Job", using: str) -> Row:
@@ -179,7 +182,7 @@ def _checked_priority(priority: int | None) -> int:
 
 
 def _times_of(job: "Job") -> tuple[int | Later | None, int | Later | None]:
-    """run_after and scheduled_for in the units of their columns; None and None are the server's now."""
+    """run_after and scheduled_for in their columns' units; None and None are the server's now."""
     asked: Any = job.run_after
     if isinstance(asked, timedelta):
         later = Later(asked // timedelta(microseconds=1))

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -30,14 +31,14 @@ class Command(BaseCommand):
             action="append",
             metavar="NAME",
             dest="workers",
-            help="Perform the jobs of this worker only. Repeatable; all registered workers otherwise.",
+            help="Perform jobs of this worker only. Repeatable; all registered workers otherwise.",
         )
         parser.add_argument(
             "--database",
             action="append",
             metavar="ALIAS",
             dest="databases",
-            help="Look for jobs in this database only. Repeatable; SCHWARTZ['DATABASES'] otherwise.",
+            help="Look in this database only. Repeatable; SCHWARTZ['DATABASES'] otherwise.",
         )
         parser.add_argument(
             "--processes",
@@ -108,16 +109,16 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if not client.all_abilities:
             raise CommandError(
-                "No worker is registered. Put a Worker class under @register into a module `workers` of an "
-                "installed app."
+                "No worker is registered. Put a Worker class under @register into a "
+                "module `workers` of an installed app."
             )
         return client
 
     def _show_log(self, verbosity: int) -> None:
-        """Show the log on standard error in a project that configured no logging of its own."""
+        """Show the log on standard error in a project that configured none."""
         if logger.hasHandlers():
             return
-        handler = logging.StreamHandler(self.stderr._out)
+        handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         logger.setLevel(LEVELS.get(verbosity, logging.DEBUG))
