@@ -11,7 +11,6 @@ from types import FrameType
 from django.db import Error, connections
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.models import Job
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.retention import purge
 from django_schwartz.signals import printable
@@ -75,22 +74,23 @@ class Runner:
     def _step(self) -> bool:
         """Perform one job, if there is one; whatever the databases do, the loop goes on."""
         try:
-            job = self.client.find_next_job()
-            if job is not None:
-                self._perform(job)
+            performed = self._perform_next()
         except Error as error:
             self._note_trouble(f"{type(error).__name__}: {error}")
             return False
         finally:
             tend_connections(self.client.databases.aliases)
         self._note_trouble("")
-        return job is not None
+        return performed
 
-    def _perform(self, job: Job) -> None:
+    def _perform_next(self) -> bool:
+        job = self.client.find_next_job()
+        if job is None:
+            return False
         if self._stopping.is_set():
             job.give_back()
-        else:
-            self.client.work_once(job)
+            return False
+        return self.client.work_once(job)
 
     def _note_trouble(self, trouble: str) -> None:
         """Log trouble when it begins, not each time that it is met."""

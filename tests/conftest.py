@@ -1,4 +1,4 @@
-"""What all tests share: the database that a test is about, and a registry that forgets their workers."""
+"""What all tests share: the database a test is on, and a registry that forgets its workers."""
 
 import os
 import subprocess
@@ -71,12 +71,29 @@ def two_databases(settings, _django_db_marker):
 @pytest.fixture
 def dead_database(database, monkeypatch):
     """The alias of a database of the same kind that cannot be reached."""
-    nowhere = {"sqlite": {"NAME": "/nowhere/at/all"}, "postgresql": {"HOST": "127.0.0.1", "PORT": 1}}
+    nowhere = {
+        "sqlite": {"NAME": "/nowhere/at/all"},
+        "postgresql": {"HOST": "127.0.0.1", "PORT": 1},
+    }
     config = {**connections.settings[database], **nowhere[database]}
     monkeypatch.setitem(connections.settings, "dead", config)
     yield "dead"
     connections["dead"].close()
     del connections["dead"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush():
+    """Empty the few rows of PostgreSQL by DELETE between tests: TRUNCATE takes half a second."""
+
+    def delete(operations, style, tables, **_):
+        return [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "django.db.backends.postgresql.operations.DatabaseOperations.sql_flush", delete
+        )
+        yield
 
 
 class Portable(dialects.Dialect):
@@ -91,6 +108,8 @@ def dialect(request, database, monkeypatch):
         portable = Portable()
         for name in ("now", "now_us", "divide", "next_jobid", "is_unavailable", "is_passing"):
             setattr(portable, name, getattr(own, name))
+        if database == "postgresql":  # its cursors tell no lastrowid
+            portable.insert = own.insert
         monkeypatch.setitem(dialects.DIALECTS, connections[database].vendor, portable)
     return dialects.dialect_of(connections[database])
 

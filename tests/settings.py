@@ -1,7 +1,7 @@
 """The settings of the tests: an SQLite file and, where there is a server, a PostgreSQL database.
 
-There is no database "default": what does not say where it reads or writes, fails. Child processes of the tests find
-the same databases, by DJANGO_SCHWARTZ_TEST_RUN.
+There is no database "default": what does not say where it reads or writes, fails. Child processes
+of the tests find the same databases by DJANGO_SCHWARTZ_TEST_RUN.
 """
 
 import atexit
@@ -22,13 +22,17 @@ if not IS_CHILD:
     atexit.register(shutil.rmtree, os.environ[RUN_VARIABLE], ignore_errors=True)
 FOLDER = Path(os.environ[RUN_VARIABLE])
 
+#: For child processes: a database that is not there, and an app of the test's own.
+ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
+EXTRA_APPS = os.environ.get("DJANGO_SCHWARTZ_TEST_APP", "").split()
+
 POSTGRES = find_or_start() if ARE_TESTS else None
 
 DATABASES = {
     "default": {},
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(FOLDER / "queue.sqlite3"),
+        "NAME": ELSEWHERE or str(FOLDER / "queue.sqlite3"),
         "TEST": {"NAME": str(FOLDER / "queue.sqlite3"), "DEPENDENCIES": []},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
@@ -41,7 +45,7 @@ if POSTGRES:
     name = f"test_{FOLDER.name}".lower()
     DATABASES["postgresql"] = {
         **POSTGRES.settings,
-        "NAME": name,
+        "NAME": ELSEWHERE or name,
         "TEST": {"NAME": name, "DEPENDENCIES": []},
     }
 
@@ -57,6 +61,7 @@ INSTALLED_APPS = [
     "django_schwartz",
     "tests.fieldsapp",
     "tests.app",
+    *EXTRA_APPS,
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

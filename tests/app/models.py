@@ -8,3 +8,6 @@ class Trace(models.Model):
 
     jobid = models.BigIntegerField()
     what = models.CharField(max_length=200)
+
+    def __str__(self):
+        return f"{self.jobid}: {self.what}"
