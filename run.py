@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import venv
 from urllib.parse import urljoin
 from urllib.request import urlopen
 
@@ -50,7 +51,7 @@ def python_with_all_for(command):
         return python
     print("Installing what the %s needs in %s, once." % (command, folder), flush=True)
     if not succeeds(python, "-m", "pip", "--version"):
-        run(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
+        venv.create(folder, clear=True, symlinks=os.name != "nt")
         install_pip(python)
     release = ["Django~=%s.0" % django] if django else []
     run(python, *PIP_INSTALL, "--editable", ".[%s]" % command, *release)

@@ -1,9 +1,10 @@
 """System checks: what is wrong with the settings and the workers, before a job finds out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
@@ -44,13 +45,17 @@ def _what_is_wrong(value: object, default: object) -> str | None:
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
     if isinstance(default, tuple):
-        good = isinstance(value, list | tuple) and value and len(set(value)) == len(value)
+        good = _are_texts(value) and value and len(set(value)) == len(value)
         return None if good else f"must be a list of one or more different aliases, not {value!r}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         return f"must be a number, not {value!r}"
     if default and value <= 0:
         return f"must be more than 0, not {value!r}"
     return None
+
+
+def _are_texts(value: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
 def check_databases(**_: object) -> list[CheckMessage]:
@@ -101,12 +106,13 @@ def _wrong_with(worker: type[Worker]) -> Iterator[str]:
         yield "has no work() method"
     for name in NUMBERS:
         value = getattr(worker, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             yield f"has {name} = {value!r}; it must be a number, 0 or more"
     if worker.arg_format not in ARG_FORMATS:
         yield f"has arg_format = {worker.arg_format!r}; it must be one of {', '.join(ARG_FORMATS)}"
-    if not worker.funcname or len(worker.funcname) > 255:
-        yield f"has the funcname {worker.funcname!r}; it must have 1 to 255 characters"
+    funcname: object = worker.funcname
+    if not (isinstance(funcname, str) and 1 <= len(funcname) <= 255):
+        yield f"has the funcname {funcname!r}; it must have 1 to 255 characters"
 
 
 def _path(worker: type[Worker]) -> str:

@@ -359,7 +359,7 @@ class TheSchwartz:
 
     def debug(self, message: str, job: Job | None = None) -> None:
         """Tell the verbose hook, and the log at level DEBUG."""
-        logger.debug("%s%s", f"{job}: " if job else "", printable(message))
+        logger.debug("%s%s", f"{printable(job)}: " if job else "", printable(message))
         if callable(self.verbose):
             self.verbose(message, job)
         elif self.verbose:
@@ -385,7 +385,10 @@ def _made_job(job: Job | str, arg: object, fields: dict[str, Any]) -> Job:
 
 def _after_commit(dispatch: Callable[[], object]) -> None:
     open_one = next((a for a in connections if connections[a].in_atomic_block), None)
-    transaction.on_commit(dispatch, using=open_one)
+    if open_one is None:
+        dispatch()
+    else:
+        transaction.on_commit(dispatch, using=open_one)
 
 
 def _store(jobs: list[Job], alias: str) -> list[JobHandle]:

@@ -45,7 +45,8 @@ class Databases:
         """The databases to ask for a uniqkey, the same first for everybody (rendezvous hashing)."""
 
         def weight(alias: str) -> bytes:
-            return hashlib.sha256(f"{alias}\0{funcname}\0{uniqkey}".encode()).digest()
+            home = f"{alias}\0{funcname}\0{uniqkey}"
+            return hashlib.sha256(home.encode(errors="surrogatepass")).digest()
 
         return self._living(sorted(self.aliases, key=weight))
 

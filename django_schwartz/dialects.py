@@ -40,6 +40,8 @@ INSERTED = (
     "queue_name",
     "meta",
 )
+#: Looks at the queue for one grab, when others were faster with every candidate.
+LOOKS = 10
 #: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
 #: for its time.
 Row = Sequence[Any]
@@ -114,12 +116,21 @@ class Dialect:
         is compared, so that one grabbed and released with a delay in between is not mistaken for
         free.
         """
-        read = list(candidates.defer("arg", "meta"))
+        for _ in range(LOOKS):
+            read = list(candidates.defer("arg", "meta"))
+            if not read:
+                break
+            if grabbed := self._take_of(read, lease, limit):
+                return grabbed
+        return []
+
+    def _take_of(self, read: "list[Job]", lease: Lease, limit: int) -> "list[Job]":
         self.after_select()
         grabbed: list[Job] = []
         for job in read:
             if len(grabbed) < limit and self._take(job, lease):
-                grabbed.append(job.as_grabbed())
+                held = job.as_grabbed(lease.grabbed_by)
+                grabbed += [held] if held else []
         return grabbed
 
     @staticmethod
@@ -243,8 +254,12 @@ class SQLite(OneStatement):
     now = "CAST(strftime('%%s', 'now') AS INTEGER)"
     now_us = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
+    #: Messages of errors that have no code of their own.
+    UNAVAILABLE = ("no such table", "closed database")
+
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
-        return "no such table" in str(error) or _sqlite_code(error) in {
+        has_message = any(message in str(error) for message in self.UNAVAILABLE)
+        return has_message or _sqlite_code(error) in {
             sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_IOERR,
             sqlite3.SQLITE_CORRUPT,

@@ -2,6 +2,7 @@
 
 import logging
 from contextvars import ContextVar
+from typing import Any
 
 from django.db import Error as AnyDatabaseError
 from django.db import transaction
@@ -9,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.models import Job
+from django_schwartz.signals import printable
 from django_schwartz.worker import Worker, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
@@ -76,19 +78,21 @@ class Performance:
         connection = self.job.driver
         if connection.in_atomic_block:
             return self._work_in_savepoint(connection)
-        error = self._call()
-        leave_no_transaction(connection)
-        return error
+        try:
+            return self._call()
+        finally:
+            leave_no_transaction(connection)
 
     def _work_in_savepoint(self, connection: BaseDatabaseWrapper) -> BaseException | None:
         """Work inside somebody's atomic(): failed statements must not spoil the outcome."""
-        savepoint = transaction.savepoint(self.job.alias)
-        error = self._call()
-        if can_go_on(connection):
-            transaction.savepoint_commit(savepoint, self.job.alias)
-        else:
-            transaction.savepoint_rollback(savepoint, self.job.alias)
-            transaction.set_rollback(False, self.job.alias)
+        outer: Any = connection.atomic_blocks[-1]
+        block: Any = transaction.atomic(using=connection.alias)
+        # In a TestCase the worker's own atomic(durable=True) is allowed, and so it stays.
+        block._from_testcase = outer._from_testcase
+        with block:
+            error = self._call()
+            if not can_go_on(connection):
+                transaction.set_rollback(True, using=connection.alias)
         return error
 
     def _call(self) -> BaseException | None:
@@ -107,7 +111,9 @@ class Performance:
     def _fail_the_current(self, error: BaseException) -> None:
         job = current_job.get() or self.job
         if job.did_something:
-            logger.warning("%s raised after its verdict, which stands", job, exc_info=error)
+            logger.warning(
+                "%s raised after its verdict, which stands", printable(job), exc_info=error
+            )
         elif not job.is_lost:
             job.failed(error)
 
@@ -134,6 +140,9 @@ def fails_as_unreadable(job: Job) -> bool:
 
 def leave_no_transaction(connection: BaseDatabaseWrapper) -> None:
     """Roll back what user code left open, and give the connection up if it is broken."""
+    if connection.in_atomic_block:  # an atomic() that was entered and never left
+        connection.close()
+        connection.connect()
     if connection.errors_occurred:
         connection.close_if_unusable_or_obsolete()
     if not connection.get_autocommit():

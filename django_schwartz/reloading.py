@@ -23,7 +23,7 @@ def _watch(changed: Callable[[], object]) -> None:
         if any(seen.get(path, mtime) != mtime and _compiles(path) for path, mtime in now.items()):
             changed()
             return
-        seen = now
+        seen |= now  # a file is away for a moment while some editors save it
 
 
 def _compiles(path: Path) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from django_schwartz.dialects import ServerTime
-from django_schwartz.models import Error, ExitStatus, Job
+from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from django_schwartz.worker import Worker, registry
 
 #: Rows deleted by one statement.
@@ -25,12 +25,12 @@ def purge(using: str) -> int:
 
 
 def _old_errors(using: str) -> "QuerySet[Error]":
-    workers = {worker.funcname: worker.keep_errors_for for worker in registry}
-    old = Q(error_time__lt=ServerTime() - Worker.keep_errors_for) & ~Q(
-        func__funcname__in=list(workers)
-    )
-    for funcname, seconds in workers.items():
-        old |= Q(func__funcname=funcname, error_time__lt=ServerTime() - seconds)
+    names = [worker.funcname for worker in registry]
+    rows = FuncMap.objects.find(names, using=using).values()
+    kept_for = {row.funcid: registry[row.funcname].keep_errors_for for row in rows}
+    old = Q(error_time__lt=ServerTime() - Worker.keep_errors_for) & ~Q(func_id__in=list(kept_for))
+    for funcid, seconds in kept_for.items():
+        old |= Q(func_id=funcid, error_time__lt=ServerTime() - seconds)
     queued = Job.objects.filter(pk=OuterRef("jobid"))
     return Error.objects.using(using).filter(old).exclude(Exists(queued))
 

@@ -12,7 +12,7 @@ from django.db import Error, connections
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.performance import Performance, StopNow
-from django_schwartz.retention import purge
+from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
 from django_schwartz.stats import nobody_can_do
 
@@ -106,8 +106,12 @@ class Runner:
         self._next_housekeeping = self._clock() + HOUSEKEEPING_SECONDS
         for alias in self.client.databases.aliases:
             with self.client.databases.failing_over(alias):
-                purge(alias)
+                self._purge(alias)
                 _tell_of_orphans(alias)
+
+    def _purge(self, alias: str) -> None:
+        while purge(alias) >= BATCH and not self._stopping.is_set():
+            pass
 
 
 def _tell_of_orphans(alias: str) -> None:

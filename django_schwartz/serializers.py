@@ -105,12 +105,13 @@ def checked_name(what: str, value: object) -> str | None:
 
 def storable_text(value: object) -> str:
     """Text that every database takes: NUL and half surrogates escaped, 64 KiB at most."""
-    text = _text_of(value)
+    text = _text_of(value).replace("\0", "\\x00")
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     if len(text) > MAX_TEXT:
         half = MAX_TEXT // 2 - 50
         cut = len(text) - 2 * half
         text = f"{text[:half]}\n... {cut} characters cut ...\n{text[-half:]}"
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+    return text
 
 
 def _text_of(value: object) -> str:

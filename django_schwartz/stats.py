@@ -1,5 +1,8 @@
 """How the queue is: numbers only, each bounded however large the tables are."""
 
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Subquery, When
+from django.db.models.functions import Coalesce
+
 from django_schwartz.models import FuncMap, Job
 from django_schwartz.worker import registry
 
@@ -7,10 +10,27 @@ from django_schwartz.worker import registry
 COUNTED = 1000
 
 
+def functions_without_worker(using: str) -> list[FuncMap]:
+    """The functions that no worker registered here can perform."""
+    registered = [worker.funcname for worker in registry]
+    return list(FuncMap.objects.using(using).exclude(funcname__in=registered)[:COUNTED])
+
+
+def jobs_queued() -> Case:
+    """For a query of functions: the number of jobs that each has in the queue."""
+    jobs = Job.objects.filter(func_id=OuterRef("pk")).order_by()
+    number = jobs.values("func_id").annotate(number=Count("pk")).values("number")
+    return Case(
+        # Told from the index entry at COUNTED; only a function that has none there is counted.
+        When(Exists(jobs[COUNTED - 1 : COUNTED]), then=COUNTED),
+        default=Coalesce(Subquery(number), 0),
+        output_field=IntegerField(),
+    )
+
+
 def nobody_can_do(using: str) -> dict[str, int]:
     """The queued jobs, by function, that no worker registered here can perform."""
     registered = [worker.funcname for worker in registry]
-    functions = FuncMap.objects.using(using).exclude(funcname__in=registered)[:COUNTED]
-    queue = Job.objects.using(using)
-    counts = {row.funcname: queue.of([row.funcid])[:COUNTED].count() for row in functions}
-    return {funcname: count for funcname, count in counts.items() if count}
+    functions = FuncMap.objects.using(using).exclude(funcname__in=registered)
+    queued = functions.annotate(queued=jobs_queued()).filter(queued__gt=0)
+    return dict(queued.values_list("funcname", "queued")[:COUNTED])

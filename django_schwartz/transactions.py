@@ -1,6 +1,9 @@
 """Facts that hold only if their transaction commits."""
 
-from django.db import connections, transaction
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 class Tentative:
@@ -13,13 +16,15 @@ class Tentative:
     def __init__(self, using: str) -> None:
         self._using = using
         self._connection = connections[using]
-        self._is_committed = not self._connection.in_atomic_block
+        self._is_committed = not may_be_rolled_back(self._connection)
         if not self._is_committed:
-            transaction.on_commit(self, using=using, robust=True)
+            # As on_commit() does, which refuses where autocommit is off.
+            callback: Any = set(self._connection.savepoint_ids), self, True
+            self._connection.run_on_commit.append(callback)
 
     def __call__(self) -> None:
         # captureOnCommitCallbacks() calls back in a transaction that a TestCase will roll back.
-        self._is_committed = not self._connection.in_atomic_block
+        self._is_committed = not may_be_rolled_back(self._connection)
 
     @property
     def holds(self) -> bool:
@@ -28,3 +33,9 @@ class Tentative:
             self._connection is connections[self._using]
             and any(entry[1] is self for entry in self._connection.run_on_commit)
         )
+
+
+def may_be_rolled_back(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a transaction is open: in atomic(), or since autocommit is off."""
+    is_manual = connection.connection is not None and not connection.autocommit
+    return connection.in_atomic_block or is_manual

@@ -1,7 +1,9 @@
 """Workers: what performs jobs, and the registry that finds them by name. Imports no model."""
 
 import logging
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -66,21 +68,40 @@ class Worker:
 
     @classmethod
     def policy(cls, name: str, *args: object) -> float:
-        """What the hook `get_<name>` says, or the attribute if it raises or gives no number."""
+        """What the hook `get_<name>` says, or the attribute if it raises or gives no number.
+
+        Worker's own attribute where that is no number either.
+        """
         try:
-            value = float(getattr(cls(), f"get_{name}")(*args) or 0)
-        except Exception:
-            logger.exception(
-                "%s.get_%s() failed; %s = %r holds", cls.__name__, name, name, getattr(cls, name)
-            )
-            return float(getattr(cls, name))
-        return min(max(value, -FOREVER), FOREVER)
+            return _finite(getattr(cls(), f"get_{name}")(*args))
+        except (Exception, SystemExit, KeyboardInterrupt):
+            value = _first_number(getattr(cls, name), getattr(Worker, name))
+            logger.exception("%s.get_%s() failed; %s = %g holds", cls.__name__, name, name, value)
+            return value
 
     @classmethod
     def grab_job(cls, client: Any) -> "Job | None":
         """Grab the next job of this function for the client. As TheSchwartz::Worker->grab_job."""
         job: Job | None = client.find_job_for_workers([cls])
         return job
+
+
+def _finite(value: Any) -> float:
+    """The value as a number that fits the columns; nothing is 0.
+
+    Raises TypeError, ValueError or OverflowError for no number.
+    """
+    number = float(value or 0)
+    if math.isnan(number):
+        raise ValueError(f"{value!r} is no number.")
+    return min(max(number, -FOREVER), FOREVER)
+
+
+def _first_number(*values: Any) -> float:
+    for value in values:
+        with suppress(TypeError, ValueError, OverflowError):
+            return _finite(value)
+    return 0
 
 
 WorkerClass = TypeVar("WorkerClass", bound=type[Worker])

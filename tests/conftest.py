@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from django.db import connections
 
 from django_schwartz import dialects
+from django_schwartz.apps import make_functions
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import FuncMap
 from django_schwartz.worker import registry
@@ -68,30 +70,61 @@ def two_databases(settings, _django_db_marker):
     return DATABASES
 
 
+def ensure_connection(connection):
+    """As Django's own, which its test cases allow for no database but theirs."""
+    if connection.connection is None:
+        with connection.wrap_database_errors:
+            connection.connect()
+
+
 @pytest.fixture
-def dead_database(database, monkeypatch):
+def add_database(database):
+    """Add an alias for a database of the same kind, which other settings lead to."""
+    added = []
+
+    def add(alias, **other):
+        connections.settings[alias] = {**connections.settings[database], **other}
+        added.append(alias)
+        FuncMap.objects.forget(using=alias)
+        connection = connections[alias]
+        connection.ensure_connection = partial(ensure_connection, connection)
+        return alias
+
+    yield add
+    for alias in added:
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]
+
+
+@pytest.fixture
+def dead_database(database, add_database):
     """The alias of a database of the same kind that cannot be reached."""
     nowhere = {
         "sqlite": {"NAME": "/nowhere/at/all"},
         "postgresql": {"HOST": "127.0.0.1", "PORT": 1},
     }
-    config = {**connections.settings[database], **nowhere[database]}
-    monkeypatch.setitem(connections.settings, "dead", config)
-    yield "dead"
-    connections["dead"].close()
-    del connections["dead"]
+    return add_database("dead", **nowhere[database])
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_flush():
-    """Empty the few rows of PostgreSQL by DELETE between tests: TRUNCATE takes half a second."""
+    """Between tests delete the few rows that there are, and let the content types be.
+
+    TRUNCATE takes half a second, and to make the content types and permissions anew as long again.
+    """
 
     def delete(operations, style, tables, **_):
-        return [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
+        emptied = sorted({*tables} - {"django_content_type", "auth_permission"})
+        return [f"DELETE FROM {operations.quote_name(table)}" for table in emptied]
+
+    def make_functions_again(verbosity, interactive, db, **_):
+        make_functions(using=db)
 
     with pytest.MonkeyPatch.context() as patch:
+        for alias in {*DATABASES} & {*connections.settings}:
+            patch.setattr(type(connections[alias].ops), "sql_flush", delete)
         patch.setattr(
-            "django.db.backends.postgresql.operations.DatabaseOperations.sql_flush", delete
+            "django.core.management.commands.flush.emit_post_migrate_signal", make_functions_again
         )
         yield
 

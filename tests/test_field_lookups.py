@@ -209,6 +209,14 @@ def test_another_unit_is_no_comparison(lookup, other):
         Event.objects.filter(**{f"starts__{lookup}": other})
 
 
+def test_an_expression_of_no_known_unit_is_left_to_the_database():
+    query = Event.objects.filter(starts__gt=Value("a") + Value(1)).query
+
+    sql, params = query.get_compiler("sqlite").as_sql()
+    assert sql.endswith('"starts" > ((%s + %s))')
+    assert params == ("a", 1)
+
+
 def test_the_databases_datetimes_work_on_a_moments_datetime(database):
     Event.objects.create(starts=MOMENT, ends=SECONDS + 65, measured=MOMENT + HALF_A_SECOND)
     past = Event.objects.filter(starts__datetime__lte=Now())

@@ -11,6 +11,9 @@ from django_schwartz.worker import registry
 class HasArg(Protocol):
     """A row with an arg, of the function whose worker says how that is stored."""
 
+    pk: Any
+    _state: models.base.ModelState
+
     @property
     def funcname(self) -> str: ...
 
@@ -24,7 +27,7 @@ class ArgValue:
     def __get__(self, instance: HasArg | None, owner: type) -> Any:
         if instance is None:
             return self
-        value = instance.__dict__.get("arg")
+        value = _at_hand(instance)
         if isinstance(value, bytes):
             self.__set__(instance, decode_arg(value, arg_format_of(instance)))
         return instance.__dict__.get("arg")
@@ -64,13 +67,13 @@ class ArgField(models.BinaryField):  # type: ignore[type-arg]
 
 def stored_arg(instance: HasArg) -> bytes | None:
     """The stored form of the arg; one never asked for stays as it was. Raises TypeError."""
-    return _encoded(instance, instance.__dict__.get("arg"))
+    return _encoded(instance, _at_hand(instance))
 
 
 def arg_as_read(instance: HasArg) -> bytes | None:
     """The stored form that the arg had before anybody decoded or replaced it."""
-    attributes = instance.__dict__
-    return _encoded(instance, attributes.get("arg_as_read", attributes.get("arg")))
+    value = _at_hand(instance)
+    return _encoded(instance, instance.__dict__.get("arg_as_read", value))
 
 
 def is_arg_changed(instance: HasArg) -> bool:
@@ -81,6 +84,19 @@ def is_arg_changed(instance: HasArg) -> bool:
     return bool(
         _decoded(instance, attributes["arg"]) != _decoded(instance, attributes["arg_as_read"])
     )
+
+
+def _at_hand(instance: HasArg) -> object:
+    """The arg as the instance holds it; one that was deferred is read now.
+
+    Not by refresh_from_db: what that sets is decoded, and its stored form is lost.
+    """
+    attributes = instance.__dict__
+    if "arg" not in attributes:
+        model: Any = type(instance)
+        rows = model._base_manager.using(instance._state.db)
+        attributes["arg"] = rows.values_list("arg", flat=True).get(pk=instance.pk)
+    return attributes["arg"]
 
 
 def _encoded(instance: HasArg, value: object) -> bytes | None:

@@ -30,13 +30,16 @@ class FuncMapManager(models.Manager["FuncMap"]):
 
     def name_of(self, funcid: int, *, using: str) -> str:
         """The name of a function, or "funcid N" for a number that no row has."""
-        known = self._recall(using, funcid)
-        if known is None:
-            known = self.using(using).filter(pk=funcid).first()
-            if known is None:
-                return f"funcid {funcid}"
-            self._remember(known, using)
-        return known.funcname
+        return self.names_of([funcid], using=using)[funcid]
+
+    def names_of(self, funcids: Iterable[int], *, using: str) -> dict[int, str]:
+        """The names of functions by number, as name_of. One query at most."""
+        rows = {funcid: self._recall(using, funcid) for funcid in funcids}
+        if missing := [funcid for funcid, row in rows.items() if row is None]:
+            for row in self.using(using).filter(pk__in=missing):
+                self._remember(row, using)
+                rows[row.funcid] = row
+        return {funcid: row.funcname if row else f"funcid {funcid}" for funcid, row in rows.items()}
 
     def forget(self, *, using: str) -> None:
         """Forget what is known of one database: its tables were emptied, or are new."""

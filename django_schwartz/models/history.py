@@ -61,6 +61,12 @@ class ErrorQuerySet(models.QuerySet["Error"]):
         """The errors of one job, in the order in which they came."""
         return self.filter(jobid=jobid).order_by("error_time", "pk")
 
+    def recent(self, limit: int) -> "ErrorQuerySet":
+        """About the latest `limit` of these errors: with those of the oldest one's second."""
+        times = self.order_by("-error_time").values_list("error_time", flat=True)
+        oldest = times[limit - 1 : limit].first()
+        return self if oldest is None else self.filter(error_time__gte=oldest)
+
     def record(self, job: "Job", failure: Failure) -> "Error":
         """Store that an attempt at the job failed."""
         return self.create(
@@ -124,6 +130,7 @@ class ExitStatus(OfFunction, models.Model):
         models.PROTECT,
         db_column="funcid",
         db_constraint=False,
+        db_index=False,
         related_name="+",
         db_default=0,
     )
@@ -151,6 +158,20 @@ class ExitStatus(OfFunction, models.Model):
 
     class Meta:
         verbose_name_plural = "exit statuses"
+        permissions = [("dispatch_again", "Can dispatch a failed job again")]
+        indexes = [
+            models.Index(fields=["func", "jobid"], name="schwartz_exit_by_func"),
+            # Small ones, for the few that are looked for: most rows are in neither.
+            models.Index(
+                fields=["jobid"], condition=~models.Q(status=0), name="schwartz_exit_failed"
+            ),
+            models.Index(
+                fields=["uniqkey"],
+                condition=models.Q(uniqkey__isnull=False),
+                name="schwartz_exit_uniqkey",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.jobid}: {self.status}"
+        outcome = f"failed ({self.status})" if self.status else "completed"
+        return f"{self.jobid} {outcome}"

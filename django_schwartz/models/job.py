@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz import signals
@@ -18,7 +18,7 @@ from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_sec
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
-from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
+from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
 from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
 from django_schwartz.transactions import Tentative
 from django_schwartz.worker import current_job, registry
@@ -67,12 +67,18 @@ class Job(models.Model):
     _funcname: str | None = None
     _begun: float | None = None
     _settled: Tentative | None = None
-    #: Whether the worker handed the job back, or lost it: either way it has no more to say about
-    #: it.
-    was_declined = False
+    _declined: Tentative | None = None
+    #: The leases that ended with this holder's releases, each with whether that was rolled back.
+    _released: tuple[tuple[int, Tentative], ...] = ()
+    #: Whether the job is not held any more, so that its worker has no more to say about it.
     is_lost = False
 
     class Meta:
+        permissions = [
+            ("run_job", "Can have a job run now"),
+            ("cancel_job", "Can cancel a job"),
+            ("view_job_args", "Can view the args and results of jobs"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["func", "uniqkey"], name="schwartz_job_uniqkey")
         ]
@@ -141,15 +147,26 @@ class Job(models.Model):
 
     def as_read(self) -> JobQuerySet:
         """The job's row, as long as nobody grabbed, released or settled it since it was read."""
-        lease = 0 if self.grabbed_until is None else unix_seconds(self.grabbed_until)
         rows = Job.objects.using(self.alias)
-        return rows.filter(pk=self.pk, grabbed_until=lease, grabs=self.grabs)
+        return rows.filter(pk=self.pk, grabbed_until=self._lease, grabs=self.grabs)
 
-    def as_grabbed(self) -> "Job":
-        """The job read again by its holder."""
-        rows = type(self).objects.using(self.alias).filter(pk=self.pk)
-        job = rows.get()
-        job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True)[0]
+    @property
+    def _lease(self) -> int:
+        """The row's grabbed_until as it was read, or as a release that stands left it."""
+        undone = [lease for lease, release in self._released if not release.holds]
+        return undone[0] if undone else unix_seconds(self.grabbed_until or 0)
+
+    def _become_released(self) -> None:
+        standing = [entry for entry in self._released if entry[1].holds]
+        self._released = (*standing, (self._lease, Tentative(self.alias)))
+        self.grabbed_until = None
+
+    def as_grabbed(self, grabbed_by: str) -> "Job | None":
+        """The job read again by its holder; None when it is gone again, or another's."""
+        rows = type(self).objects.using(self.alias).filter(pk=self.pk, grabbed_by=grabbed_by)
+        job = rows.first()
+        if job is not None:
+            job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True).first()
         return job
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str) -> None:
@@ -199,6 +216,11 @@ class Job(models.Model):
         self._settled = Tentative(self.alias) if value else None
 
     @property
+    def was_declined(self) -> bool:
+        """Whether the job was handed back since its read, and that not rolled back."""
+        return self._declined is not None and self._declined.holds
+
+    @property
     def has_verdict(self) -> bool:
         """Whether there is nothing more to say about this attempt."""
         return self.did_something or self.was_declined or self.is_lost
@@ -219,7 +241,7 @@ class Job(models.Model):
         if self.debug_to:
             self.debug_to(message, self)
         else:
-            logger.debug("%s: %s", self, signals.printable(message))
+            logger.debug("%s: %s", signals.printable(self), signals.printable(message))
 
     def set_as_current(self) -> None:
         """Make this the job that its worker performs: an exception now fails this one."""
@@ -244,7 +266,7 @@ class Job(models.Model):
 
         The message may be an exception, whose traceback is then kept.
         """
-        status, failures = _failing(exit_status), self.failures + 1
+        status, failures = _failing(exit_status), patiently(self, lambda: self.failures) + 1
         if failures > self._policy("max_retries", self):
             return self._finish(self._ending(Verdict.FAILED, status, failure=Failure.of(message)))
         delay = math.ceil(self._policy("retry_delay", failures))
@@ -266,23 +288,43 @@ class Job(models.Model):
 
         Without a time that is when the lease ends. No verdict: the job may still be failed.
         """
-        when = _moment(run_after)
-        self.was_declined = True
-        return when is None or self._record(Outcome(verdict=Verdict.DECLINED, run_after=when))
+        outcome = Outcome(verdict=Verdict.DECLINED, run_after=_moment(run_after))
+        if self._is_too_late_for(outcome):
+            return False
+        self._declined = Tentative(self.alias)
+        return outcome.run_after is None or self._record(outcome)
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
-        self.was_declined = True
+        self._declined = Tentative(self.alias)
         return self._record(Outcome(verdict=Verdict.GIVEN_BACK))
 
-    def add_failure(self, message: object = "") -> Error:
-        """Record an error of the job, and nothing else. It counts as one of its failures."""
-        return Error.objects.using(self.alias).record(self, Failure.of(message))
+    def add_failure(self, message: object = "") -> Error | None:
+        """Record an error, which counts as a failure, and nothing else; None if the lease is lost.
+
+        One transaction.
+        """
+        with transaction.atomic(using=self.alias):
+            if self._may_still_speak():
+                return Error.objects.using(self.alias).record(self, Failure.of(message))
+        return None
 
     def set_exit_status(self, status: int) -> ExitStatus | None:
-        """Record the exit status for as long as the worker keeps them; None if it keeps none."""
+        """Record the exit status for as long as the worker keeps them.
+
+        None if it keeps none, or if the lease is lost. One transaction.
+        """
         ending = self._ending(Verdict.COMPLETED, _checked_status(status))
-        return record_exit_status(self, ending)
+        with transaction.atomic(using=self.alias):
+            return record_exit_status(self, ending) if self._may_still_speak() else None
+
+    def _may_still_speak(self) -> bool:
+        """Whether the job is held, and then locked; or its holder's verdict was recorded."""
+        if self.did_something:
+            return True
+        if not self.is_lost and not self.as_read().select_for_update().values_list("pk"):
+            self._become_lost()
+        return not self.is_lost
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
         keep_for = int(self._policy("keep_exit_status_for"))
@@ -292,22 +334,29 @@ class Job(models.Model):
         return registry.get(self.funcname).policy(name, *args)
 
     def _finish(self, outcome: Outcome) -> bool:
-        if self.did_something:
-            self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
+        if self._is_too_late_for(outcome):
             return False
         recorded = self._record(outcome)
         self.did_something = recorded
         return recorded
 
+    def _is_too_late_for(self, outcome: Outcome) -> bool:
+        if self.did_something:
+            self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
+        return self.did_something
+
+    def _become_lost(self) -> None:
+        self.is_lost = True
+        signals.lease_lost.send_robust(type(self), job=self)
+
     def _record(self, outcome: Outcome) -> bool:
         if self.is_lost:
             return False
         if not settle(self, outcome):
-            self.is_lost = True
-            signals.lease_lost.send_robust(type(self), job=self)
+            self._become_lost()
             return False
         if outcome.exit_status is None:
-            self.grabbed_until = None
+            self._become_released()
         signals.job_finished.send_robust(
             type(self), job=self, outcome=outcome, runtime=self.runtime
         )

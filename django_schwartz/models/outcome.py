@@ -1,10 +1,11 @@
 """What became of an attempt, and the one transaction that records it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import transaction
@@ -73,6 +74,9 @@ class Outcome:
         return replace(self, failure=failure, is_minimal=True)
 
 
+T = TypeVar("T")
+
+
 def settle(job: "Job", outcome: Outcome) -> bool:
     """Record the outcome; False, and nothing recorded, when the job is not held any more.
 
@@ -81,23 +85,27 @@ def settle(job: "Job", outcome: Outcome) -> bool:
     transaction.
     """
     try:
-        return _record_patiently(job, outcome)
+        return patiently(job, partial(_record, job, outcome))
     except Exception as error:
         if outcome.children or _is_away(job, error):
             raise
-        return _record_patiently(job, outcome.reduced(error))
+        return patiently(job, partial(_record, job, outcome.reduced(error)))
 
 
-def _record_patiently(job: "Job", outcome: Outcome) -> bool:
+def patiently(job: "Job", attempt: Callable[[], T]) -> T:
+    """What the attempt gives; while the job's database is away, it is made again for a while.
+
+    Inside a transaction it is made once.
+    """
     for pause in PAUSES:
         try:
-            return _record(job, outcome)
+            return attempt()
         except AnyDatabaseError as error:
             if job.driver.in_atomic_block or not _is_away(job, error):
                 raise
         job.driver.close()
         time.sleep(pause)
-    return _record(job, outcome)
+    return attempt()
 
 
 def _is_away(job: "Job", error: Exception) -> bool:

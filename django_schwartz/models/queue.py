@@ -78,7 +78,9 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def coalescing_prefix(self, prefix: str) -> "JobQuerySet":
         """Jobs whose coalesce begins so. LIKE would ignore case on some databases."""
-        return self.filter(Exact(Left("coalesce", len(prefix)), prefix)) if prefix else self
+        if not prefix:
+            return self.filter(coalesce__isnull=False)
+        return self.filter(Exact(Left("coalesce", len(prefix)), prefix))
 
     def in_order(self, *, prioritize: bool) -> "JobQuerySet":
         """The highest priority first, then the longest due; or first come, first served."""

@@ -1,0 +1,49 @@
+"""Rows written as time, or somebody else, writes them: what the tests do instead of waiting."""
+
+from contextlib import contextmanager
+
+from django.db import connections
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+
+from django_schwartz.dialects import ServerTime
+from django_schwartz.models import Error, ExitStatus, Job
+
+
+def row_of(handle):
+    """Every column of the job's row, as it is in the database; None when it has left the queue."""
+    return Job.objects.filter(pk=handle.jobid).values().first()
+
+
+def rows():
+    """All rows of all tables that an outcome writes."""
+    return {
+        model: list(model.objects.order_by("pk").values()) for model in (Job, Error, ExitStatus)
+    }
+
+
+def end_lease(handle):
+    """The time of the job's lease is over."""
+    Job.objects.filter(pk=handle.jobid).update(grabbed_until=ServerTime() - 1)
+
+
+def lease_elsewhere(handle, *, seconds=60):
+    """Another worker holds the job."""
+    Job.objects.filter(pk=handle.jobid).update(
+        grabbed_until=ServerTime() + seconds, grabs=F("grabs") + 1, grabbed_by="elsewhere:1:1"
+    )
+
+
+def come_due(*handles):
+    """The time that the jobs wait for has come."""
+    pks = [handle.jobid for handle in handles]
+    Job.objects.filter(pk__in=pks).update(run_after=ServerTime())
+
+
+@contextmanager
+def statements(alias):
+    """The first word of each statement that the block sends to the database."""
+    words = []
+    with CaptureQueriesContext(connections[alias]) as captured:
+        yield words
+    words += [query["sql"].split()[0] for query in captured.captured_queries]
