@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,8 @@ def watch_code(changed: Callable[[], object]) -> None:
 def _watch(changed: Callable[[], object]) -> None:
     reloader = StatReloader()
     seen = dict(reloader.snapshot_files())
-    pause = threading.Event()
-    while not pause.wait(reloader.SLEEP_TIME):
+    while True:
+        time.sleep(reloader.SLEEP_TIME)
         now = dict(reloader.snapshot_files())
         if any(seen.get(path, mtime) != mtime and _compiles(path) for path, mtime in now.items()):
             changed()
