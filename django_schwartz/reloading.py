@@ -12,12 +12,15 @@ from django.utils.autoreload import StatReloader, get_child_arguments
 
 def watch_code(changed: Callable[[], object]) -> None:
     """Call back once, from a thread, when a Python file in use has changed and compiles."""
-    threading.Thread(target=_watch, args=[changed], name="code-watcher", daemon=True).start()
-
-
-def _watch(changed: Callable[[], object]) -> None:
     reloader = StatReloader()
     seen = dict(reloader.snapshot_files())
+    watch = threading.Thread(
+        target=_watch, args=[reloader, seen, changed], name="code-watcher", daemon=True
+    )
+    watch.start()
+
+
+def _watch(reloader: StatReloader, seen: dict[Path, float], changed: Callable[[], object]) -> None:
     while True:
         time.sleep(reloader.SLEEP_TIME)
         now = dict(reloader.snapshot_files())
