@@ -1,0 +1,1 @@
+"""django_schwartz side by side with its peers: `python3 benchmarks/run.py`."""

@@ -1,0 +1,1 @@
+"""An app whose module `workers` django_schwartz finds by itself."""

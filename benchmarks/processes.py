@@ -1,0 +1,114 @@
+"""The processes of a worker: started together, measured through /proc, ended together."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+#: Seconds that a worker has for a graceful end.
+GRACE_SECONDS = 20
+PR_SET_PDEATHSIG = 1
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class WorkerEnded(Exception):
+    """The worker ended although nobody asked it to; the message is the end of its log."""
+
+
+class Crew:
+    """Each command leads a session of its own; whatever it starts belongs to it."""
+
+    def __init__(
+        self, commands: Sequence[Sequence[str]], env: Mapping[str, str], log: Path
+    ) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.leaders = [
+                subprocess.Popen(
+                    command,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    preexec_fn=end_with_parent,
+                )
+                for command in commands
+            ]
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raise WorkerEnded if a command has ended."""
+        for leader in self.leaders:
+            if leader.poll() is not None:
+                raise WorkerEnded(f"exit code {leader.returncode}: {tail(self.log)}")
+
+    def stop(self) -> None:
+        """Ask for a graceful end, then kill what is left of the sessions. May be called again."""
+        for leader in self.leaders:
+            if leader.poll() is None:
+                leader.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for leader in self.leaders:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                leader.wait(max(0, deadline - time.monotonic()))
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for leader in self.leaders:
+            leader.wait()
+
+    def pids(self) -> list[int]:
+        """Return every living process of the sessions, and their descendants elsewhere."""
+        family = {leader.pid for leader in self.leaders}
+        found = set()
+        for stat in sorted(Path("/proc").glob("[0-9]*/stat"), key=lambda path: int(path.parts[2])):
+            with contextlib.suppress(OSError):
+                pid = int(stat.parts[2])
+                state, parent, _, session, *_ = fields_of(stat)
+                if state != "Z" and (int(session) in family or int(parent) in found):
+                    found.add(pid)
+        return sorted(found)
+
+    def memory(self) -> tuple[float, float]:
+        """Return MiB: the sum of all resident sizes, and of proportional ones (shared once)."""
+        resident = proportional = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                    name, _, rest = line.partition(":")
+                    resident += int(rest.split()[0]) if name == "Rss" else 0
+                    proportional += int(rest.split()[0]) if name == "Pss" else 0
+        return resident / 1024, proportional / 1024
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that all living processes have used."""
+        ticks = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                user, system = fields_of(Path(f"/proc/{pid}/stat"))[11:13]
+                ticks += int(user) + int(system)
+        return ticks / TICKS
+
+
+def end_with_parent() -> None:
+    """Have the kernel send this process a SIGTERM when the harness dies, however it does."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def fields_of(stat: Path) -> list[str]:
+    """Return the fields of a stat file from the third on, the state: the second may hold blanks."""
+    return stat.read_text().rpartition(")")[2].split()
+
+
+def tail(log: Path, characters: int = 600) -> str:
+    return log.read_text(errors="replace")[-characters:].strip()
