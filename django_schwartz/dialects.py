@@ -179,24 +179,22 @@ class Dialect:
         return f"INSERT INTO {jobs.table} ({columns}) VALUES {values}", params
 
     def _placeholders(self, row: Row) -> str:
-        unset = {
-            "jobid": self.next_jobid,
-            "insert_time": self.now,
-            "run_after": self.now,
-            "dispatched_at": self.now_us,
-        }
-        later = {
-            "run_after": f"({self.now_us} + %s + 999999) {self.divide} 1000000",
-            "scheduled_for": f"{self.now_us} + %s",
-        }
-        return ", ".join(
-            unset.get(column, "NULL")
-            if value is None
-            else later[column]
-            if isinstance(value, Later)
-            else "%s"
-            for column, value in zip(INSERTED, row, strict=True)
-        )
+        pairs = zip(INSERTED, row, strict=True)
+        return ", ".join(self._placeholder(column, value) for column, value in pairs)
+
+    def _placeholder(self, column: str, value: object) -> str:
+        if value is None:
+            return {
+                "jobid": self.next_jobid,
+                "insert_time": self.now,
+                "run_after": self.now,
+                "dispatched_at": self.now_us,
+            }.get(column, "NULL")
+        if isinstance(value, Later):
+            later = f"{self.now_us} + %s"
+            is_exact = column == "scheduled_for"
+            return later if is_exact else f"({later} + 999999) {self.divide} 1000000"
+        return "%s"
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         """Whether the database cannot serve the queue now, rather than a statement being wrong."""
@@ -297,12 +295,9 @@ class PostgreSQL(OneStatement):
         return f"= ANY (ARRAY({chosen} FOR UPDATE SKIP LOCKED))"
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
-        state = _sqlstate(error)
-        return (
-            state.startswith(self.UNAVAILABLE)
-            if state
-            else super().is_unavailable(connection, error)
-        )
+        if state := _sqlstate(error):
+            return state.startswith(self.UNAVAILABLE)
+        return super().is_unavailable(connection, error)
 
     def is_passing(self, error: Error) -> bool:
         return _sqlstate(error) in self.PASSING

@@ -1,6 +1,6 @@
 """How the queue is: numbers only, each bounded however large the tables are."""
 
-from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Subquery, When
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from django_schwartz.models import FuncMap, Job
@@ -12,8 +12,12 @@ COUNTED = 1000
 
 def functions_without_worker(using: str) -> list[FuncMap]:
     """The functions that no worker registered here can perform."""
+    return list(_without_worker(using)[:COUNTED])
+
+
+def _without_worker(using: str) -> QuerySet[FuncMap]:
     registered = [worker.funcname for worker in registry]
-    return list(FuncMap.objects.using(using).exclude(funcname__in=registered)[:COUNTED])
+    return FuncMap.objects.using(using).exclude(funcname__in=registered)
 
 
 def jobs_queued() -> Case:
@@ -30,7 +34,5 @@ def jobs_queued() -> Case:
 
 def nobody_can_do(using: str) -> dict[str, int]:
     """The queued jobs, by function, that no worker registered here can perform."""
-    registered = [worker.funcname for worker in registry]
-    functions = FuncMap.objects.using(using).exclude(funcname__in=registered)
-    queued = functions.annotate(queued=jobs_queued()).filter(queued__gt=0)
+    queued = _without_worker(using).annotate(queued=jobs_queued()).filter(queued__gt=0)
     return dict(queued.values_list("funcname", "queued")[:COUNTED])

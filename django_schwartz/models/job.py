@@ -268,7 +268,7 @@ class Job(models.Model):
         """
         status, failures = _failing(exit_status), patiently(self, lambda: self.failures) + 1
         if failures > self._policy("max_retries", self):
-            return self._finish(self._ending(Verdict.FAILED, status, failure=Failure.of(message)))
+            return self.permanent_failure(message, status)
         delay = math.ceil(self._policy("retry_delay", failures))
         return self._finish(
             Outcome(
