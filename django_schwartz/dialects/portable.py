@@ -1,10 +1,8 @@
-"""All SQL that differs by database: its clock, the grab, the insert, and what its errors mean.
+"""What every database can do: `Dialect`, which the others are children of.
 
-`Dialect` is portable; a child overrides what its database does better. `dialect_of(connection)`
-picks one. The SQL here goes through parameter formatting: a percent sign of its own is doubled.
+The SQL here goes through parameter formatting: a percent sign of its own is doubled.
 """
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,6 +38,8 @@ INSERTED = (
     "queue_name",
     "meta",
 )
+#: The dialect of each vendor.
+DIALECTS: "dict[str, Dialect]" = {}
 #: Looks at the queue for one grab, when others were faster with every candidate.
 LOOKS = 10
 #: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
@@ -49,6 +49,10 @@ Row = Sequence[Any]
 
 class Later(int):
     """That many microseconds after the server's time."""
+
+
+def dialect_of(connection: BaseDatabaseWrapper) -> "Dialect":
+    return DIALECTS[connection.vendor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,112 +207,3 @@ class Dialect:
     def is_passing(self, error: Error) -> bool:
         """Whether the statement may well succeed when tried again: a deadlock, a lock timeout."""
         return False
-
-
-class OneStatement(Dialect):
-    """A database that gives back what it wrote: one statement grabs a batch, one inserts one."""
-
-    divide = "/"
-
-    def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
-        query = candidates[:limit].values("pk").query
-        chosen, chosen_params = query.get_compiler(using=candidates.db).as_sql()
-        cases = " ".join(["WHEN %s THEN %s"] * len(lease.seconds))
-        numbers = [number for pair in lease.seconds.items() for number in pair]
-        sql = (
-            f"UPDATE {candidates.table} SET grabs = grabs + 1, grabbed_by = %s,"
-            f" grabbed_until = {self.now} + CASE funcid {cases} END"
-            f" WHERE jobid {self._among(chosen)} RETURNING *, {self.now_us} AS grabbed_at"
-        )
-        return list(candidates.raw(sql, [lease.grabbed_by, *numbers, *chosen_params]))
-
-    @staticmethod
-    def _among(chosen: str) -> str:
-        return f"IN ({chosen})"
-
-    def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
-        sql, params = self._insert_sql(jobs, rows)
-        with connections[jobs.db].cursor() as cursor:
-            cursor.execute(
-                f"{sql} ON CONFLICT (funcid, uniqkey) DO NOTHING"
-                " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at",
-                params,
-            )
-            return _in_order_of(rows, cursor.fetchall())
-
-
-def _in_order_of(rows: Sequence[Row], returned: Sequence[Row]) -> list[Inserted | None]:
-    """Match what came back to what was inserted: by uniqkey where there is one, else by turn."""
-    keyed = {tuple(row[:2]): Inserted(*row[2:]) for row in returned if row[1] is not None}
-    unkeyed = iter([Inserted(*row[2:]) for row in returned if row[1] is None])
-    funcid, uniqkey = INSERTED.index("funcid"), INSERTED.index("uniqkey")
-    return [
-        next(unkeyed) if row[uniqkey] is None else keyed.pop((row[funcid], row[uniqkey]), None)
-        for row in rows
-    ]
-
-
-class SQLite(OneStatement):
-    now = "CAST(strftime('%%s', 'now') AS INTEGER)"
-    now_us = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
-
-    #: Messages of errors that have no code of their own.
-    UNAVAILABLE = ("no such table", "closed database")
-
-    def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
-        has_message = any(message in str(error) for message in self.UNAVAILABLE)
-        return has_message or _sqlite_code(error) in {
-            sqlite3.SQLITE_READONLY,
-            sqlite3.SQLITE_IOERR,
-            sqlite3.SQLITE_CORRUPT,
-            sqlite3.SQLITE_FULL,
-            sqlite3.SQLITE_CANTOPEN,
-            sqlite3.SQLITE_NOTADB,
-        }
-
-    def is_passing(self, error: Error) -> bool:
-        return _sqlite_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-def _sqlite_code(error: Error) -> int:
-    extended: int = getattr(error.__cause__, "sqlite_errorcode", 0)
-    return extended & 0xFF
-
-
-class PostgreSQL(OneStatement):
-    # Not now(): that is when the transaction began. Not clock_timestamp(): it changes from row to
-    # row.
-    now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
-    now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
-    next_jobid = "DEFAULT"
-
-    #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
-    #: many connections, read-only, shutting down.
-    UNAVAILABLE = ("08", "28", "3D000", "42P01", "53300", "25006", "57P")
-    #: Serialization failure, deadlock, lock not available.
-    PASSING = ("40001", "40P01", "55P03")
-
-    @staticmethod
-    def _among(chosen: str) -> str:
-        # An array is made once, before the UPDATE looks at a row; a subquery under IN may be joined
-        # instead.
-        return f"= ANY (ARRAY({chosen} FOR UPDATE SKIP LOCKED))"
-
-    def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
-        if state := _sqlstate(error):
-            return state.startswith(self.UNAVAILABLE)
-        return super().is_unavailable(connection, error)
-
-    def is_passing(self, error: Error) -> bool:
-        return _sqlstate(error) in self.PASSING
-
-
-def _sqlstate(error: Error) -> str:
-    return getattr(error.__cause__, "sqlstate", None) or ""
-
-
-DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "mysql": Dialect()}
-
-
-def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
-    return DIALECTS[connection.vendor]
