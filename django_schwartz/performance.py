@@ -17,6 +17,8 @@ logger = logging.getLogger("django_schwartz")
 
 NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
+LAPSED_LEASE = "The lease ended with no outcome: the worker that held the job died, or was away."
+
 #: The performance that this thread or task is in.
 current_performance: ContextVar["Performance | None"] = ContextVar(
     "current_performance", default=None
@@ -60,7 +62,7 @@ class Performance:
             current_performance.reset(performance)
 
     def _perform(self) -> None:
-        if fails_as_unreadable(self.job):
+        if fails_as_crashed(self.job) or fails_as_unreadable(self.job):
             return
         try:
             error = self._work()
@@ -135,6 +137,19 @@ def fails_as_unreadable(job: Job) -> bool:
     except ArgUnreadable as error:
         job.permanent_failure(error)
         return True
+    return False
+
+
+def fails_as_crashed(job: Job) -> bool:
+    """Whether too many workers died of the job; it has then failed for good.
+
+    A lease that ended with no outcome counts as a failure.
+    """
+    if not job.is_lapsed:
+        return False
+    if job.failures + 1 > job.crash_retries:
+        return job.permanent_failure(LAPSED_LEASE)
+    job.add_failure(LAPSED_LEASE)
     return False
 
 

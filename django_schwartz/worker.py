@@ -29,6 +29,8 @@ class Worker:
     funcname: ClassVar[str] = "Worker"
     #: Retries after the first attempt: 5 are 6 attempts.
     max_retries: int = 0
+    #: Crashes of its process after which a job still comes back, however few its retries are.
+    max_crashes: int = 1
     #: Seconds between a failure and the retry.
     retry_delay: float = 0
     #: Seconds that the exit status is kept after the job has left the queue; 0 keeps none.
@@ -55,6 +57,9 @@ class Worker:
 
     def get_max_retries(self, job: "Job") -> int:
         return self.max_retries
+
+    def get_max_crashes(self, job: "Job") -> int:
+        return self.max_crashes
 
     def get_retry_delay(self, failures: int) -> float:
         """Seconds until the retry after this many failures; nothing or 0 is at once."""

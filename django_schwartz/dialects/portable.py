@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
 if TYPE_CHECKING:
-    from django_schwartz.models import Job, JobQuerySet
+    from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
 
 #: What an insert gives a value; the database has defaults for the other columns.
 INSERTED = (
@@ -43,6 +43,8 @@ INSERTED = (
 DIALECTS: "dict[str, Dialect]" = {}
 #: Looks at the queue for one grab, when others were faster with every candidate.
 LOOKS = 10
+#: What a holder's id ends with when the lease before its own ended with no outcome.
+LAPSED = "~"
 #: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
 #: for its time.
 Row = Sequence[Any]
@@ -62,6 +64,19 @@ class Lease:
 
     grabbed_by: str
     seconds: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """The due jobs of one function that have one priority, from a `run_after` on.
+
+    `share` is how many of them one grab takes at most.
+    """
+
+    funcid: int
+    priority: int
+    since: int
+    share: int = 1
 
 
 @dataclass(frozen=True)
@@ -149,7 +164,7 @@ class Dialect:
         grabbed: list[Job] = []
         for job in read:
             if len(grabbed) < limit and self._take(job, lease):
-                held = job.as_grabbed(lease.grabbed_by)
+                held = job.as_grabbed(_holder_of(job, lease))
                 grabbed += [held] if held else []
         return grabbed
 
@@ -160,9 +175,45 @@ class Dialect:
             unchanged.filter(grabbed_until__lte=ServerTime()).update(
                 grabbed_until=ServerTime() + lease.seconds[job.funcid],
                 grabs=F("grabs") + 1,
-                grabbed_by=lease.grabbed_by,
+                grabbed_by=_holder_of(job, lease),
             )
         )
+
+    def find_levels(
+        self, jobs: "JobQuerySet", funcids: Sequence[int], *, floor: int
+    ) -> list[Level] | None:
+        """The levels of these functions that have due jobs; None from a database that is too slow.
+
+        `floor` is the lowest priority that counts.
+        """
+        return None
+
+    def grab_levels(
+        self, jobs: "JobQuerySet", levels: Sequence[Level], lease: Lease, *, limit: int
+    ) -> "list[Job]":
+        """Lease up to `limit` due jobs, of each level no more than its share, in their order."""
+        raise NotImplementedError
+
+    def leave(
+        self,
+        jobs: "JobQuerySet",
+        statuses: "ExitStatusQuerySet",
+        settlements: "Sequence[Settlement]",
+    ) -> set[int]:
+        """Take those jobs from the queue that are still held, and store their exit statuses.
+
+        Tells which were. One transaction.
+        """
+        with transaction.atomic(using=jobs.db):
+            gone = self._delete(jobs, [entry.job for entry in settlements])
+            rows = [entry.exit_status() for entry in settlements if entry.job.jobid in gone]
+            statuses.record(*[row for row in rows if row is not None])
+        return gone
+
+    def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:
+        gone = set(jobs.held(held).select_for_update().values_list("pk", flat=True))
+        jobs.filter(pk__in=gone)._raw_delete(jobs.db)
+        return gone
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
         """Insert the rows, and tell of each what the database made of it.
@@ -231,3 +282,9 @@ class Dialect:
     def is_passing(self, error: Error) -> bool:
         """Whether the statement may well succeed when tried again: a deadlock, a lock timeout."""
         return False
+
+
+def _holder_of(job: "Job", lease: Lease) -> str:
+    """What a grab of the job writes as its holder. One that nobody may have held cannot lapse."""
+    is_lapsing = job.grabbed_until and job.grabbed_by is not None
+    return lease.grabbed_by + LAPSED if is_lapsing else lease.grabbed_by

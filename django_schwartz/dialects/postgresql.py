@@ -1,9 +1,22 @@
 """PostgreSQL."""
 
-from django.db import Error
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.dialects.one_statement import OneStatement
+from django_schwartz.dialects.portable import Lease, Level
+
+if TYPE_CHECKING:
+    from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
+
+#: What an exit status keeps of the row that leaves the queue.
+KEPT = (
+    "arg, uniqkey, coalesce, priority, queue_name, insert_time, run_after, dispatched_at,"
+    " scheduled_for, meta"
+)
 
 
 class PostgreSQL(OneStatement):
@@ -12,6 +25,7 @@ class PostgreSQL(OneStatement):
     now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
+    given_funcids = "unnest(%s::bigint[]) AS given(funcid)"
 
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
     #: many connections, read-only, shutting down.
@@ -25,6 +39,60 @@ class PostgreSQL(OneStatement):
         # instead.
         return f"= ANY (ARRAY({chosen} FOR UPDATE SKIP LOCKED))"
 
+    def grab_levels(
+        self, jobs: "JobQuerySet", levels: Sequence[Level], lease: Lease, *, limit: int
+    ) -> "list[Job]":
+        # No ORDER BY of its own: the levels are gone through in their order, and only as many as
+        # it takes are locked.
+        among = f"""= ANY (ARRAY(
+            SELECT chosen.jobid
+            FROM unnest(%s::bigint[], %s::int[], %s::bigint[], %s::int[])
+                AS level(funcid, priority, since, share)
+            CROSS JOIN LATERAL (
+                SELECT job.jobid FROM {jobs.table} AS job
+                WHERE {self._is_due("level")} AND job.run_after >= level.since
+                ORDER BY job.run_after, job.jobid LIMIT level.share FOR UPDATE SKIP LOCKED
+            ) AS chosen LIMIT %s))"""
+        columns = _columns((x.funcid, x.priority, x.since, x.share) for x in levels)
+        return self._grab(jobs, lease, among, [*columns, limit])
+
+    def _leave_and_keep(
+        self,
+        jobs: "JobQuerySet",
+        statuses: "ExitStatusQuerySet",
+        settlements: "Sequence[Settlement]",
+    ) -> set[int]:
+        sql = f"""
+            WITH leaving AS (
+                SELECT * FROM unnest(
+                    %s::bigint[], %s::int[], %s::bigint[], %s::int[], %s::bigint[],
+                    %s::bigint[], %s::float8[], %s::text[]
+                ) AS leaving(
+                    jobid, grabs, lease, status, keep_for, started_at, runtime, worker_id
+                )
+            ), gone AS (
+                DELETE FROM {jobs.table} AS job USING leaving
+                WHERE job.jobid = leaving.jobid AND job.grabs = leaving.grabs
+                AND job.grabbed_until = leaving.lease RETURNING job.*
+            ), kept AS (
+                INSERT INTO {statuses.table} AS status (
+                    jobid, funcid, status, completion_time, delete_after, started_at, runtime,
+                    worker_id, {KEPT}
+                )
+                SELECT gone.jobid, gone.funcid, leaving.status, {self.now},
+                    {self.now} + leaving.keep_for, leaving.started_at, leaving.runtime,
+                    leaving.worker_id, {KEPT}
+                FROM gone JOIN leaving ON leaving.jobid = gone.jobid
+                AND gone.grabbed_until = leaving.lease WHERE leaving.keep_for > 0
+                ON CONFLICT (jobid) DO UPDATE SET status = EXCLUDED.status,
+                    completion_time = EXCLUDED.completion_time,
+                    delete_after = EXCLUDED.delete_after
+            )
+            SELECT jobid FROM gone"""
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(sql, _columns(_leaving_rows(settlements)))
+            return {row[0] for row in cursor.fetchall()}
+
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         if state := _sqlstate(error):
             return state.startswith(self.UNAVAILABLE)
@@ -32,6 +100,16 @@ class PostgreSQL(OneStatement):
 
     def is_passing(self, error: Error) -> bool:
         return _sqlstate(error) in self.PASSING
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _leaving_rows(settlements: "Sequence[Settlement]") -> Iterator[tuple[Any, ...]]:
+    for job, outcome in settlements:
+        left = (outcome.exit_status, outcome.keep_for, job.began_at, job.runtime, job.grabbed_by)
+        yield from ((job.jobid, job.grabs, lease, *left) for lease in job.leases)
 
 
 def _sqlstate(error: Error) -> str:

@@ -1,6 +1,7 @@
 """Error and ExitStatus: what is left of attempts, and of jobs that have left the queue."""
 
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -69,15 +70,23 @@ class ErrorQuerySet(models.QuerySet["Error"]):
 
     def record(self, job: "Job", failure: Failure) -> "Error":
         """Store that an attempt at the job failed."""
-        return self.create(
-            jobid=job.jobid,
-            func_id=job.funcid,
-            message=failure.message,
-            error_time=ServerTime(),
-            worker_id=job.grabbed_by,
-            exception=failure.exception,
-            traceback=failure.traceback,
-        )
+        return self.record_all([(job, failure)])[0]
+
+    def record_all(self, failures: "Iterable[tuple[Job, Failure]]") -> "list[Error]":
+        """Store that attempts at these jobs failed, in one statement."""
+        return self.bulk_create([_error_of(job, failure) for job, failure in failures])
+
+
+def _error_of(job: "Job", failure: Failure) -> "Error":
+    return Error(
+        jobid=job.jobid,
+        func_id=job.funcid,
+        message=failure.message,
+        error_time=ServerTime(),
+        worker_id=job.grabbed_by,
+        exception=failure.exception,
+        traceback=failure.traceback,
+    )
 
 
 class Error(OfFunction, models.Model):
@@ -109,12 +118,16 @@ class Error(OfFunction, models.Model):
 
 
 class ExitStatusQuerySet(models.QuerySet["ExitStatus"]):
-    def record(self, row: "ExitStatus") -> None:
-        """Store an exit status in one statement; one stored before for the same job is replaced."""
+    @property
+    def table(self) -> str:
+        return str(connections[self.db].ops.quote_name(self.model._meta.db_table))
+
+    def record(self, *rows: "ExitStatus") -> None:
+        """Store exit statuses in one statement; one stored before for the same job is replaced."""
         names = [field.attname for field in self.model._meta.concrete_fields]
         has_target = connections[self.db].features.supports_update_conflicts_with_target
         self.bulk_create(
-            [row],
+            rows,
             update_conflicts=True,
             unique_fields=["jobid"] if has_target else None,
             update_fields=[name for name in names if name != "jobid"],

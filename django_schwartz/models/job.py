@@ -5,25 +5,34 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Greatest
 
 from django_schwartz import signals
-from django_schwartz.dialects import Inserted, ServerMicroseconds, ServerTimeIn
+from django_schwartz.dialects import LAPSED, Inserted, ServerMicroseconds, ServerTimeIn
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
-from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
+from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
 from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
-from django_schwartz.transactions import Tentative
+from django_schwartz.transactions import Tentative, may_be_rolled_back
 from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
+
+
+class Holder(Protocol):
+    """Records the verdicts of the jobs that it holds, together and a little later."""
+
+    def record(self, job: "Job", outcome: Outcome) -> None: ...
+
+    def finish_recording(self) -> None:
+        """Return when every verdict given so far is in the database."""
 
 
 class Job(models.Model):
@@ -64,8 +73,14 @@ class Job(models.Model):
     #: Where debug() sends its messages.
     debug_to: Callable[[str, "Job"], object] | None = None
 
+    #: Who holds the job for its worker and records its verdict, in a process of many jobs.
+    holder: Holder | None = None
+
     _funcname: str | None = None
     _begun: float | None = None
+    _ended: float | None = None
+    #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
+    _renewal: tuple[int, ...] = ()
     _settled: Tentative | None = None
     _declined: Tentative | None = None
     #: The leases that ended with this holder's releases, each with whether that was rolled back.
@@ -147,18 +162,39 @@ class Job(models.Model):
 
     def as_read(self) -> JobQuerySet:
         """The job's row, as long as nobody grabbed, released or settled it since it was read."""
-        rows = Job.objects.using(self.alias)
-        return rows.filter(pk=self.pk, grabbed_until=self._lease, grabs=self.grabs)
+        return Job.objects.using(self.alias).held([self])
 
     @property
-    def _lease(self) -> int:
-        """The row's grabbed_until as it was read, or as a release that stands left it."""
+    def leases(self) -> tuple[int, ...]:
+        """What the row's grabbed_until may be while the job is held, in UNIX seconds.
+
+        As it was read, as a renewal makes it, or as a release that stands left it.
+        """
         undone = [lease for lease, release in self._released if not release.holds]
-        return undone[0] if undone else unix_seconds(self.grabbed_until or 0)
+        return (undone[0] if undone else unix_seconds(self.grabbed_until or 0), *self._renewal)
+
+    def begin_renewal(self, seconds: int) -> None:
+        """Note that the lease is about to be made that much longer."""
+        self._renewal = (self.leases[0] + seconds,)
+
+    def end_renewal(self) -> None:
+        """Note that it was."""
+        [lease] = self._renewal
+        self.grabbed_until, self._renewal = SECONDS.to_python(lease), ()
+
+    @property
+    def is_lapsed(self) -> bool:
+        """Whether the lease before this one ended with no outcome: its holder died, or was away."""
+        return bool(self.grabbed_by and self.grabbed_by.endswith(LAPSED))
+
+    @property
+    def began_at(self) -> int | None:
+        """When the first attempt began, in UNIX microseconds."""
+        return MICROSECONDS.get_prep_value(self.started_at)
 
     def _become_released(self) -> None:
         standing = [entry for entry in self._released if entry[1].holds]
-        self._released = (*standing, (self._lease, Tentative(self.alias)))
+        self._released = (*standing, (self.leases[-1], Tentative(self.alias)))
         self.grabbed_until = None
 
     def as_grabbed(self, grabbed_by: str) -> "Job | None":
@@ -204,7 +240,14 @@ class Job(models.Model):
     def _handle(self) -> "JobHandle":
         if self.handle is None:
             raise ValueError("The job was not dispatched yet.")
+        if self.holder:
+            self.holder.finish_recording()
         return self.handle
+
+    @property
+    def recorded_failures(self) -> int:
+        """The failures that are in the database."""
+        return Error.objects.using(self.alias).of(self.jobid).count()
 
     @property
     def did_something(self) -> bool:
@@ -227,8 +270,8 @@ class Job(models.Model):
 
     @property
     def runtime(self) -> float | None:
-        """Seconds since its worker began with it."""
-        return None if self._begun is None else time.monotonic() - self._begun
+        """Seconds from when its worker began with it until its verdict, or now."""
+        return None if self._begun is None else (self._ended or time.monotonic()) - self._begun
 
     def begin(self) -> None:
         """Note that the worker begins now."""
@@ -266,17 +309,33 @@ class Job(models.Model):
 
         The message may be an exception, whose traceback is then kept.
         """
-        status, failures = _failing(exit_status), patiently(self, lambda: self.failures) + 1
-        if failures > self._policy("max_retries", self):
-            return self.permanent_failure(message, status)
-        delay = self._policy("retry_delay", failures)
         return self._finish(
-            Outcome(
-                verdict=Verdict.RETRY,
+            self._ending(
+                Verdict.FAILED,
+                _failing(exit_status),
                 failure=Failure.of(message),
-                run_after=ServerTimeIn(delay) if delay else None,
+                retries=int(self._policy("max_retries", self)),
             )
         )
+
+    def crashed(self, message: str) -> bool:
+        """Record, as its holder, that the process which performed the job died.
+
+        A failure, but for `max_crashes` of them the job comes back, whatever max_retries is.
+        """
+        return self._finish(
+            self._ending(Verdict.FAILED, 1, failure=Failure.of(message), retries=self.crash_retries)
+        )
+
+    @property
+    def crash_retries(self) -> int:
+        """Failures after which a job whose process died comes back again."""
+        return int(max(self._policy("max_retries", self), self._policy("max_crashes", self)))
+
+    def retry_time(self, failures: int) -> Any:
+        """When the job is retried after so many failures, as an update writes it; None is now."""
+        delay = self._policy("retry_delay", failures)
+        return ServerTimeIn(delay) if delay else None
 
     def permanent_failure(self, message: object = "", exit_status: int | None = None) -> bool:
         """Record a failure without a retry: the job leaves with that exit status, or 1."""
@@ -293,7 +352,10 @@ class Job(models.Model):
         if self._is_too_late_for(outcome):
             return False
         self._declined = Tentative(self.alias)
-        return outcome.run_after is None or self._record(outcome)
+        if outcome.run_after is None:
+            self.as_read().update(grabbed_by=None)  # so that the end of the lease is no crash
+            return True
+        return self._record(outcome)
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
@@ -324,7 +386,7 @@ class Job(models.Model):
         if self.did_something:
             return True
         if not self.is_lost and not self.as_read().select_for_update().values_list("pk"):
-            self._become_lost()
+            self.become_lost()
         return not self.is_lost
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
@@ -335,10 +397,14 @@ class Job(models.Model):
         return registry.get(self.funcname).policy(name, *args)
 
     def _finish(self, outcome: Outcome) -> bool:
-        if self._is_too_late_for(outcome):
+        if self._is_too_late_for(outcome) or self.is_lost:
             return False
-        recorded = self._record(outcome)
-        self.did_something = recorded
+        self._ended = time.monotonic()
+        if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
+            self.did_something = True
+            self.holder.record(self, outcome)
+            return True
+        self.did_something = recorded = self._record(outcome)
         return recorded
 
     def _is_too_late_for(self, outcome: Outcome) -> bool:
@@ -346,22 +412,28 @@ class Job(models.Model):
             self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
         return self.did_something
 
-    def _become_lost(self) -> None:
+    def become_lost(self) -> None:
+        """Note that the job is not held any more, with no outcome recorded."""
         self.is_lost = True
         signals.lease_lost.send_robust(type(self), job=self)
 
     def _record(self, outcome: Outcome) -> bool:
         if self.is_lost:
             return False
-        if not settle(self, outcome):
-            self._become_lost()
+        decided = settle(self, outcome)
+        if decided is None:
+            self.become_lost()
             return False
+        self.become_recorded(decided)
+        return True
+
+    def become_recorded(self, outcome: Outcome) -> None:
+        """Tell that the outcome is in the database."""
         if outcome.exit_status is None:
             self._become_released()
         signals.job_finished.send_robust(
             type(self), job=self, outcome=outcome, runtime=self.runtime
         )
-        return True
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.db import Error as AnyDatabaseError
-from django.db import transaction
+from django.db import connections, transaction
 
 from django_schwartz.dialects import ServerTime, dialect_of
 from django_schwartz.exceptions import DuplicateJob, LeaseLost
@@ -53,13 +54,14 @@ class Outcome:
     """With an exit status the job leaves the queue; without one it is free from `run_after` on.
 
     `run_after` None leaves it as it is. `keep_for` is the seconds that the exit status is kept, 0
-    for not at all.
+    for not at all. With `retries` it is to be decided yet: the job leaves only after more failures.
     """
 
     verdict: Verdict
     exit_status: int | None = None
     keep_for: int = 0
     run_after: Any = None
+    retries: int | None = None
     failure: Failure | None = None
     children: "Sequence[Job]" = ()
     is_minimal: bool = False
@@ -67,6 +69,11 @@ class Outcome:
     @property
     def message(self) -> str:
         return self.failure.message if self.failure else ""
+
+    @property
+    def is_departure(self) -> bool:
+        """Whether the job leaves the queue, and that is all."""
+        return self.exit_status is not None and self.retries is None and not self.children
 
     def without_details(self, why: Exception) -> "Outcome":
         """The same outcome without what the job was, and what its worker left in it."""
@@ -83,8 +90,52 @@ REDUCTIONS = (Outcome.without_details, Outcome.without_text)
 T = TypeVar("T")
 
 
-def settle(job: "Job", outcome: Outcome) -> bool:
-    """Record the outcome; False, and nothing recorded, when the job is not held any more.
+class Settlement(NamedTuple):
+    """A job, and what became of the attempt at it."""
+
+    job: "Job"
+    outcome: Outcome
+
+    def exit_status(self) -> ExitStatus | None:
+        """What is kept of the job that has left the queue, as a row to store; None for nothing."""
+        job, outcome = self
+        if outcome.keep_for <= 0:
+            return None
+        row = ExitStatus(
+            jobid=job.jobid,
+            func_id=job.funcid,
+            status=outcome.exit_status or 0,
+            completion_time=ServerTime(),
+            delete_after=ServerTime() + outcome.keep_for,
+        )
+        row._state.db = job.alias
+        if not outcome.is_minimal:
+            row.arg, row.worker_id, row.runtime = arg_as_read(job), job.grabbed_by, job.runtime
+            for name in KEPT_OF_A_JOB:
+                setattr(row, name, getattr(job, name))
+        return row
+
+
+def settle_together(using: str, settlements: Sequence[Settlement]) -> set[int]:
+    """Record departures of jobs of one database together; tell which jobs were held, and left.
+
+    One transaction; one statement, where the database can and no failure is told of.
+    """
+    failures = [(job, outcome.failure) for job, outcome in settlements if outcome.failure]
+    with transaction.atomic(using=using) if failures else nullcontext():
+        gone = _leave(using, settlements)
+        Error.objects.using(using).record_all(entry for entry in failures if entry[0].jobid in gone)
+    return gone
+
+
+def _leave(using: str, settlements: Sequence[Settlement]) -> set[int]:
+    queue = type(settlements[0].job)._default_manager.using(using)
+    dialect = dialect_of(connections[using])
+    return dialect.leave(queue, ExitStatus.objects.using(using), settlements)
+
+
+def settle(job: "Job", outcome: Outcome) -> Outcome | None:
+    """Record the outcome and return it as it was decided; None if the job is not held any more.
 
     While the database is away it is tried again for a while, outside a transaction. An outcome that
     the database refuses is recorded without its details, or at last without its failure's text; one
@@ -123,8 +174,8 @@ def _is_away(job: "Job", error: Exception) -> bool:
     )
 
 
-def _record(job: "Job", outcome: Outcome) -> bool:
-    using = job.alias
+def _record(job: "Job", undecided: Outcome) -> Outcome | None:
+    using, outcome = job.alias, _decided(job, undecided)
     try:
         with transaction.atomic(using=using):
             if outcome.exit_status is None:
@@ -136,8 +187,24 @@ def _record(job: "Job", outcome: Outcome) -> bool:
             if outcome.children:
                 _dispatch_children(job, outcome.children)
     except LeaseLost:
-        return False
-    return True
+        return None
+    return outcome
+
+
+def _decided(job: "Job", outcome: Outcome) -> Outcome:
+    """The outcome as it is with this many failures: a retry, or the end."""
+    if outcome.retries is None:
+        return outcome
+    failures = job.recorded_failures + 1
+    if failures > outcome.retries:
+        return replace(outcome, retries=None)
+    return replace(
+        outcome,
+        verdict=Verdict.RETRY,
+        retries=None,
+        exit_status=None,
+        run_after=job.retry_time(failures),
+    )
 
 
 def _leave_queue(job: "Job", outcome: Outcome) -> None:
@@ -148,21 +215,9 @@ def _leave_queue(job: "Job", outcome: Outcome) -> None:
 
 def record_exit_status(job: "Job", outcome: Outcome) -> ExitStatus | None:
     """Store the exit status in the place of any stored before; None if it is not kept."""
-    if outcome.keep_for <= 0:
-        return None
-    row = ExitStatus(
-        jobid=job.jobid,
-        func_id=job.funcid,
-        status=outcome.exit_status or 0,
-        completion_time=ServerTime(),
-        delete_after=ServerTime() + outcome.keep_for,
-    )
-    row._state.db = job.alias
-    if not outcome.is_minimal:
-        row.arg, row.worker_id, row.runtime = arg_as_read(job), job.grabbed_by, job.runtime
-        for name in KEPT_OF_A_JOB:
-            setattr(row, name, getattr(job, name))
-    ExitStatus.objects.using(job.alias).record(row)
+    row = Settlement(job, outcome).exit_status()
+    if row is not None:
+        ExitStatus.objects.using(job.alias).record(row)
     return row
 
 

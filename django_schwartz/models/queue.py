@@ -1,6 +1,7 @@
 """Which jobs: the states of the queue as querysets, the grab, and the dispatch."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,16 @@ class JobQuerySet(models.QuerySet["Job"]):
     def lapsed(self) -> "JobQuerySet":
         """Jobs whose lease ended with no outcome: their worker died, or took too long."""
         return self.free().filter(grabbed_until__gt=0)
+
+    def held(self, jobs: "Iterable[Job]") -> "JobQuerySet":
+        """Those of the jobs that nobody grabbed, released or settled since they were read."""
+        leases: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+        for job in jobs:
+            leases[job.grabs, job.leases].append(job.jobid)
+        is_held = models.Q(pk__in=[])
+        for (grabs, untils), jobids in leases.items():
+            is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until__in=untils)
+        return self.filter(is_held)
 
     # Selection
 
