@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Self
@@ -30,6 +30,9 @@ class Holder(Protocol):
     """Records the verdicts of the jobs that it holds, together and a little later."""
 
     def record(self, job: "Job", outcome: Outcome) -> None: ...
+
+    def stop_renewing(self, jobs: "Iterable[Job]") -> None:
+        """Leave the leases of these jobs as they are, since their holder writes to their rows."""
 
     def finish_recording(self) -> None:
         """Return when every verdict given so far is in the database."""
@@ -177,10 +180,12 @@ class Job(models.Model):
         """Note that the lease is about to be made that much longer."""
         self._renewal = (self.leases[0] + seconds,)
 
-    def end_renewal(self) -> None:
-        """Note that it was."""
+    def end_renewal(self, *, was_made: bool = True) -> None:
+        """Note that it was, or was not."""
         [lease] = self._renewal
-        self.grabbed_until, self._renewal = SECONDS.to_python(lease), ()
+        self._renewal = ()
+        if was_made:
+            self.grabbed_until = SECONDS.to_python(lease)
 
     @property
     def is_lapsed(self) -> bool:
@@ -420,6 +425,8 @@ class Job(models.Model):
     def _record(self, outcome: Outcome) -> bool:
         if self.is_lost:
             return False
+        if self.holder:
+            self.holder.stop_renewing([self])
         decided = settle(self, outcome)
         if decided is None:
             self.become_lost()

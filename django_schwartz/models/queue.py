@@ -101,6 +101,10 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     # Verbs
 
+    def release(self, jobs: "Iterable[Job]") -> int:
+        """Give back jobs that are held, for anybody to grab at once; tells how many were."""
+        return self.held(jobs).update(grabbed_until=0)
+
     def grab(self, lease: Lease, *, limit: int = 1, look_at: int = 50) -> "list[Job]":
         """Lease up to `limit` of these jobs, in their order, and return them as the holder's.
 
