@@ -6,7 +6,9 @@ picks one.
 
 from django_schwartz.dialects.portable import (
     DIALECTS,
+    IDLE_WORKER,
     INSERTED,
+    SCOREBOARD,
     Dialect,
     Inserted,
     Later,
@@ -21,7 +23,9 @@ from django_schwartz.dialects.sqlite import SQLite
 
 __all__ = [
     "DIALECTS",
+    "IDLE_WORKER",
     "INSERTED",
+    "SCOREBOARD",
     "Dialect",
     "Inserted",
     "Later",

@@ -1,7 +1,7 @@
 """A database that gives back what it wrote."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db import connections
 
@@ -15,6 +15,8 @@ class OneStatement(Dialect):
     """One statement grabs a batch, and one inserts one."""
 
     divide = "/"
+    #: SQL that an insert gives back beside what it wrote: see Inserted.
+    seen: ClassVar[str] = ""
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         query = candidates[:limit].values("pk").query
@@ -37,7 +39,8 @@ class OneStatement(Dialect):
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(
                 f"{sql} ON CONFLICT (funcid, uniqkey) DO NOTHING"
-                " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at",
+                " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at"
+                f"{self.seen}",
                 params,
             )
             return _in_order_of(rows, cursor.fetchall())

@@ -4,6 +4,7 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.dialects.one_statement import OneStatement
+from django_schwartz.dialects.portable import IDLE_WORKER
 
 
 class PostgreSQL(OneStatement):
@@ -12,6 +13,8 @@ class PostgreSQL(OneStatement):
     now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
+    # Under another isolation the snapshot is the transaction's, and may be old.
+    seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
 
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
     #: many connections, read-only, shutting down.

@@ -5,6 +5,7 @@ from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.job import Job, JobHandle
 from django_schwartz.models.outcome import Outcome, Verdict
 from django_schwartz.models.queue import JobQuerySet
+from django_schwartz.models.workerprocess import WorkerProcess
 
 __all__ = [
     "Error",
@@ -16,4 +17,5 @@ __all__ = [
     "JobQuerySet",
     "Outcome",
     "Verdict",
+    "WorkerProcess",
 ]
