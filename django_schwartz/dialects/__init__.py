@@ -6,8 +6,10 @@ picks one.
 
 from django_schwartz.dialects.portable import (
     DIALECTS,
+    IDLE_WORKER,
     INSERTED,
     LAPSED,
+    SCOREBOARD,
     Dialect,
     Inserted,
     Later,
@@ -24,8 +26,10 @@ from django_schwartz.dialects.sqlite import SQLite
 
 __all__ = [
     "DIALECTS",
+    "IDLE_WORKER",
     "INSERTED",
     "LAPSED",
+    "SCOREBOARD",
     "Dialect",
     "Inserted",
     "Later",

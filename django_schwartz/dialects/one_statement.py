@@ -20,6 +20,8 @@ class OneStatement(Dialect):
     divide = "/"
     #: SQL of a table `given` of the funcids that are its parameter.
     given_funcids: ClassVar[str]
+    #: SQL that an insert gives back beside what it wrote: see Inserted.
+    seen: ClassVar[str] = ""
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         query = candidates[:limit].values("pk").query
@@ -120,7 +122,8 @@ class OneStatement(Dialect):
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(
                 f"{sql} ON CONFLICT (funcid, uniqkey) DO NOTHING"
-                " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at",
+                " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at"
+                f"{self.seen}",
                 params,
             )
             return _in_order_of(rows, cursor.fetchall())

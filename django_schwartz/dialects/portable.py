@@ -39,6 +39,9 @@ INSERTED = (
     "queue_name",
     "meta",
 )
+#: The table of the worker processes, and SQL for whether one of them waits to be told of new jobs.
+SCOREBOARD = "django_schwartz_workerprocess"
+IDLE_WORKER = f"EXISTS (SELECT 1 FROM {SCOREBOARD} WHERE is_idle)"
 #: The dialect of each vendor.
 DIALECTS: "dict[str, Dialect]" = {}
 #: Looks at the queue for one grab, when others were faster with every candidate.
@@ -87,6 +90,8 @@ class Inserted:
     insert_time: int
     run_after: int
     dispatched_at: int
+    #: Whether a worker is to be told after the commit, as far as was seen before it.
+    has_seen_idle: bool = False
 
 
 class ServerTime(models.Func):

@@ -7,7 +7,7 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.dialects.one_statement import OneStatement
-from django_schwartz.dialects.portable import Lease, Level
+from django_schwartz.dialects.portable import IDLE_WORKER, Lease, Level
 
 if TYPE_CHECKING:
     from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
@@ -26,6 +26,8 @@ class PostgreSQL(OneStatement):
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
     given_funcids = "unnest(%s::bigint[]) AS given(funcid)"
+    # Under another isolation the snapshot is the transaction's, and may be old.
+    seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
 
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
     #: many connections, read-only, shutting down.

@@ -11,7 +11,7 @@ from django.db import connections
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import LAPSED, Lease, Level, dialect_of
-from django_schwartz.models import FuncMap, Job, JobQuerySet
+from django_schwartz.models import Job
 
 #: Seconds at the least between two looks for levels while jobs flow; a slow look is made as seldom
 #: as it takes to be a twentieth of the time.
@@ -128,9 +128,7 @@ class LevelledQueue(PlainQueue):
             return []
         queue = Job.objects.using(self.alias)
         levels = self._shares(limit)
-        grabbed = dialect_of(connections[self.alias]).grab_levels(
-            queue, levels, lease, limit=limit
-        )
+        grabbed = dialect_of(connections[self.alias]).grab_levels(queue, levels, lease, limit=limit)
         queue.tell_grabbed(grabbed)
         self._served = {job.func_id for job in grabbed}
         self._go_on_after(grabbed)
@@ -168,6 +166,8 @@ class LevelledQueue(PlainQueue):
             level, place = (job.func_id, job.priority or 0), job.place
             last[level] = max(place, last.get(level, place))
         self._levels = [
-            replace(level, after=last[key]) if (key := (level.funcid, level.priority)) in last else level
+            replace(level, after=last[key])
+            if (key := (level.funcid, level.priority)) in last
+            else level
             for level in self._levels
         ]

@@ -5,6 +5,7 @@ from django_schwartz.models.history import Error, ExitStatus, ExitStatusQuerySet
 from django_schwartz.models.job import Job, JobHandle
 from django_schwartz.models.outcome import Outcome, Settlement, Verdict
 from django_schwartz.models.queue import JobQuerySet
+from django_schwartz.models.workerprocess import WorkerProcess
 
 __all__ = [
     "Error",
@@ -18,4 +19,5 @@ __all__ = [
     "Outcome",
     "Settlement",
     "Verdict",
+    "WorkerProcess",
 ]

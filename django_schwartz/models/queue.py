@@ -1,6 +1,7 @@
 """Which jobs: the states of the queue as querysets, the grab, and the dispatch."""
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -18,6 +19,7 @@ from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import stored_arg
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.serializers import checked_name
+from django_schwartz.wakeup import announce_dispatch
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
@@ -123,20 +125,24 @@ class JobQuerySet(models.QuerySet["Job"]):
 
         A job whose uniqkey is queued already gets the queued job's handle, and `is_duplicate`.
         Raises TypeError or ValueError for a job that cannot be stored, before any is. Opens no
-        transaction.
+        transaction. Idle workers are woken after the commit.
         """
         rows = [_row_of(job, self.db) for job in jobs]
+        began, has_seen_idle = time.monotonic(), False
         for start in range(0, len(jobs), INSERT_BATCH):
             batch = slice(start, start + INSERT_BATCH)
-            self._dispatch_batch(jobs[batch], rows[batch])
+            has_seen_idle |= self._dispatch_batch(jobs[batch], rows[batch])
+        announce_dispatch(self.db, began=began, has_seen_idle=has_seen_idle)
 
-    def _dispatch_batch(self, jobs: "Sequence[Job]", rows: Sequence[Row]) -> None:
+    def _dispatch_batch(self, jobs: "Sequence[Job]", rows: Sequence[Row]) -> bool:
+        """Insert jobs; whether a worker is idle."""
         inserted = dialect_of(connections[self.db]).insert(self, rows)
         for job, row, new in zip(jobs, rows, inserted, strict=True):
             if new is None:
                 self._hand_to_twin(job, row)
             else:
                 job.become_stored(new, funcid=row[INSERTED.index("funcid")], using=self.db)
+        return any(new is not None and new.has_seen_idle for new in inserted)
 
     def _hand_to_twin(self, job: "Job", row: Row) -> None:
         """Give the job the handle of the one that has its uniqkey; insert it if that is gone."""
