@@ -8,7 +8,7 @@ from django_schwartz import Worker, register, signals
 from django_schwartz.dialects import ServerTime
 from django_schwartz.fields import unix_seconds
 from django_schwartz.models import Error, ExitStatus, Job
-from tests.rows import come_due, end_lease, lease_elsewhere, row_of, rows
+from tests.rows import come_due, end_lease, lease_elsewhere, row_of, rows, server_moment
 
 
 class Decline(Worker):
@@ -137,6 +137,21 @@ def test_the_time_may_be_told_from_the_servers_now(client, job):
 
     delay = unix_seconds(row_of(job.handle)["run_after"]) - client.get_server_time()
     assert 290 < delay <= 301
+
+
+@pytest.mark.parametrize("delay", [timedelta(seconds=1), timedelta(minutes=5)], ids=str)
+def test_the_job_comes_no_moment_before_its_time(database, dialect, job, delay):
+    before = server_moment(database)
+
+    job.declined(delay)
+
+    assert row_of(job.handle)["run_after"] >= before + delay
+
+
+def test_a_time_beyond_the_calendar_is_the_calendars_end(job):
+    job.declined(timedelta.max)
+
+    assert row_of(job.handle)["run_after"].year > 2300
 
 
 def test_a_time_that_has_passed_makes_it_due_at_once(client, dialect, job):

@@ -1,7 +1,6 @@
 """Job: a piece of work in the queue, with its verbs, and the handle that outlives it."""
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz import signals
-from django_schwartz.dialects import Inserted, ServerMicroseconds, ServerTime
+from django_schwartz.dialects import Inserted, ServerMicroseconds, ServerTimeIn
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
@@ -21,7 +20,7 @@ from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Fai
 from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
 from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
 from django_schwartz.transactions import Tentative
-from django_schwartz.worker import current_job, registry
+from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -269,12 +268,12 @@ class Job(models.Model):
         status, failures = _failing(exit_status), patiently(self, lambda: self.failures) + 1
         if failures > self._policy("max_retries", self):
             return self.permanent_failure(message, status)
-        delay = math.ceil(self._policy("retry_delay", failures))
+        delay = self._policy("retry_delay", failures)
         return self._finish(
             Outcome(
                 verdict=Verdict.RETRY,
                 failure=Failure.of(message),
-                run_after=ServerTime() + delay if delay else None,
+                run_after=ServerTimeIn(delay) if delay else None,
             )
         )
 
@@ -368,7 +367,7 @@ def _moment(value: "datetime | timedelta | int | None") -> Any:
     if not value:
         return None
     if isinstance(value, timedelta):
-        return ServerTime() + math.ceil(value.total_seconds())
+        return ServerTimeIn(min(value.total_seconds(), FOREVER))
     return unix_seconds(value)
 
 
