@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Greatest
 
 from django_schwartz import signals
 from django_schwartz.dialects import Inserted, ServerMicroseconds, ServerTimeIn
@@ -285,9 +286,10 @@ class Job(models.Model):
     def declined(self, run_after: "datetime | timedelta | int | None" = None) -> bool:
         """Hand the job back without a failure, to be grabbed from `run_after` on.
 
-        Without a time that is when the lease ends. No verdict: the job may still be failed.
+        That is in a second at the soonest, even if the time has passed; without a time it is when
+        the lease ends. No verdict: the job may still be failed.
         """
-        outcome = Outcome(verdict=Verdict.DECLINED, run_after=_moment(run_after))
+        outcome = Outcome(verdict=Verdict.DECLINED, run_after=_later_moment(run_after))
         if self._is_too_late_for(outcome):
             return False
         self._declined = Tentative(self.alias)
@@ -362,13 +364,18 @@ class Job(models.Model):
         return True
 
 
-def _moment(value: "datetime | timedelta | int | None") -> Any:
-    """The value as an update writes it to run_after; None for nothing and 0."""
-    if not value:
+def _later_moment(value: "datetime | timedelta | int | None") -> Any:
+    """The value as an update writes it to run_after, in a second at the soonest.
+
+    None for None and 0, as in Perl. A worker that hands its job back at once would get it again at
+    once, and nothing else would be done.
+    """
+    if value is None or value == 0:
         return None
     if isinstance(value, timedelta):
-        return ServerTimeIn(min(value.total_seconds(), FOREVER))
-    return unix_seconds(value)
+        return ServerTimeIn(min(max(value.total_seconds(), 1), FOREVER))
+    moment = models.Value(unix_seconds(value), models.BigIntegerField())
+    return Greatest(moment, ServerTimeIn(1))
 
 
 def _failing(exit_status: int | None) -> int:
