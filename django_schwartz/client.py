@@ -2,8 +2,6 @@
 
 import itertools
 import logging
-import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +15,7 @@ from django_schwartz.conf import conf
 from django_schwartz.databases import Databases
 from django_schwartz.dialects import Lease, dialect_of
 from django_schwartz.exceptions import InvalidHandle
+from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
 from django_schwartz.models.queue import checked_values
 from django_schwartz.performance import Performance, fails_as_unreadable, perform
@@ -205,7 +204,7 @@ class TheSchwartz:
         for alias in self.databases.in_random_order():
             with self.databases.failing_over(alias):
                 funcids = self._funcids(names, alias)
-                jobs = self._narrowed(Job.objects.using(alias).filter(**given).of(funcids))
+                jobs = self.narrowed(Job.objects.using(alias).filter(**given).of(funcids))
                 jobs = _coalescing(jobs, coalesce, coalesce_prefix)
                 found += jobs[: self.batch_size if limit is None else limit]
         return found
@@ -281,14 +280,14 @@ class TheSchwartz:
         names = [_name_of(worker) for worker in workers]
         for alias in self.databases.in_random_order() if names else []:
             with self.databases.failing_over(alias):
-                lease = self._lease(names, alias)
-                jobs = self._narrowed(Job.objects.using(alias).due().of(lease.seconds))
+                lease = self.lease(names, alias)
+                jobs = self.narrowed(Job.objects.using(alias).due().of(lease.seconds))
                 jobs = _coalescing(jobs, coalesce, coalesce_prefix)
                 for job in jobs.grab(lease, look_at=self.batch_size):
                     return self._mine(job)
         return None
 
-    def _narrowed(self, jobs: JobQuerySet) -> JobQuerySet:
+    def narrowed(self, jobs: JobQuerySet) -> JobQuerySet:
         """The jobs that this client's priorities admit, in its order."""
         jobs = jobs.at_least(self.floor) if self.floor else jobs
         return jobs.in_order(prioritize=self.prioritize)
@@ -297,15 +296,15 @@ class TheSchwartz:
         names = [_name_of(worker) for worker in workers]
         return [row.funcid for row in FuncMap.objects.find(names, using=alias).values()]
 
-    def _lease(self, funcnames: Iterable[str], alias: str) -> Lease:
+    def lease(self, funcnames: Iterable[str], alias: str) -> Lease:
         """A lease that nobody else has the like of, as long as each worker's grab_for."""
         rows = FuncMap.objects.find(funcnames, using=alias)
         seconds = {
             row.funcid: max(1, int(registry.get(name).policy("grab_for")))
             for name, row in rows.items()
         }
-        holder = f"{socket.gethostname()}:{os.getpid()}:{next(_grab_numbers)}"
-        return Lease(grabbed_by=holder[-255:], seconds=seconds)
+        number = next(_grab_numbers)
+        return Lease(number=number, grabbed_by=f"{process_name()}:{number}", seconds=seconds)
 
     # Working
 
@@ -361,7 +360,7 @@ class TheSchwartz:
         job = self.lookup_job(handle)
         if job is None:
             return None
-        lease = self._lease([registry[job.funcname].funcname], handle.alias)
+        lease = self.lease([registry[job.funcname].funcname], handle.alias)
         grabbed = Job.objects.using(handle.alias).filter(pk=handle.jobid).free().grab(lease)
         return self._mine(grabbed[0]) if grabbed else None
 

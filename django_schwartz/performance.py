@@ -25,6 +25,10 @@ current_performance: ContextVar["Performance | None"] = ContextVar(
 )
 
 
+class Overdue(BaseException):
+    """The job took longer than its grab_for, and has failed; its code is left where it is."""
+
+
 class StopNow(BaseException):
     """The process must end before the job does; user code that runs is left where it is."""
 
@@ -102,7 +106,7 @@ class Performance:
         try:
             self.is_in_user_code = True
             self.worker().work(self.job)
-        except StopNow:
+        except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
             return error

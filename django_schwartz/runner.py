@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from django.db import Error, connections
+from django.db import Error
 
 from django_schwartz.client import TheSchwartz
+from django_schwartz.connections import tend_connections
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
@@ -119,14 +120,6 @@ def _tell_of_orphans(alias: str) -> None:
     if orphans:
         told = ", ".join(f"{printable(name)} ({count})" for name, count in orphans.items())
         logger.warning("jobs in %r wait for functions that no worker here can do: %s", alias, told)
-
-
-def tend_connections(kept: list[str]) -> None:
-    """Close connections that broke and, but for the queue's own, those past their CONN_MAX_AGE."""
-    for connection in connections.all(initialized_only=True):
-        is_kept = connection.alias in kept and not connection.errors_occurred
-        if not connection.in_atomic_block and not is_kept:
-            connection.close_if_unusable_or_obsolete()
 
 
 @contextmanager

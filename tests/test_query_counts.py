@@ -142,7 +142,7 @@ def test_a_grab_is_one_statement(client, sent, waiting):
 
 def test_a_batch_is_grabbed_in_one_statement(client, database, sent):
     client.dispatch_jobs([Job(funcname="Keep") for _ in range(20)])
-    lease = client._lease(["Keep"], database)
+    lease = client.lease(["Keep"], database)
     grabbed = []
 
     words = sent(lambda: grabbed.extend(Job.objects.due().grab(lease, limit=20)))

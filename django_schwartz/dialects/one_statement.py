@@ -58,16 +58,17 @@ class OneStatement(Dialect):
                 FROM level WHERE level.priority IS NOT NULL
             ), head AS (
                 SELECT level.funcid, level.priority, (
-                    SELECT job.run_after FROM {jobs.table} AS job
-                    WHERE {self._is_due("level")} ORDER BY job.run_after LIMIT 1
-                ) AS since FROM level WHERE level.priority >= %s
+                    SELECT job.jobid FROM {jobs.table} AS job
+                    WHERE {self._is_due("level")} ORDER BY job.run_after, job.jobid LIMIT 1
+                ) AS jobid FROM level WHERE level.priority >= %s
             )
-            SELECT funcid, priority, since FROM head WHERE since IS NOT NULL
-            ORDER BY priority DESC, since"""
+            SELECT head.funcid, head.priority, job.run_after, job.jobid
+            FROM head JOIN {jobs.table} AS job ON job.jobid = head.jobid
+            ORDER BY head.priority DESC"""
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(sql, [self._given(funcids), floor or -32_768])
             rows = cursor.fetchall()
-        return [Level(funcid=row[0], priority=row[1], since=row[2]) for row in rows]
+        return [Level(funcid=row[0], priority=row[1], since=(row[2], row[3])) for row in rows]
 
     @staticmethod
     def _highest(jobs: "JobQuerySet", of: str, where: str = "TRUE") -> str:
@@ -76,6 +77,9 @@ class OneStatement(Dialect):
             f"SELECT {PRIORITY} FROM {jobs.table} AS job"
             f" WHERE job.funcid = {of}.funcid AND {where} ORDER BY {PRIORITY} DESC LIMIT 1"
         )
+
+    #: SQL of a job that comes no sooner than its level begins.
+    has_come = "(job.run_after, job.jobid) >= (level.since, level.jobid)"
 
     def _is_due(self, level: str) -> str:
         return (

@@ -63,22 +63,26 @@ def dialect_of(connection: BaseDatabaseWrapper) -> "Dialect":
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """For whom jobs are grabbed, and for how many seconds by funcid."""
+    """For whom jobs are grabbed, and for how many seconds by funcid.
 
+    `number` tells the holder's grabs apart.
+    """
+
+    number: int = 0
     grabbed_by: str
     seconds: Mapping[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The due jobs of one function that have one priority, from a `run_after` on.
+    """The due jobs of one function that have one priority, from one of them on.
 
-    `share` is how many of them one grab takes at most.
+    `since` is that one's run_after and jobid; `share` is how many one grab takes at most.
     """
 
     funcid: int
     priority: int
-    since: int
+    since: tuple[int, int]
     share: int = 1
 
 

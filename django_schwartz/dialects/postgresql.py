@@ -48,14 +48,14 @@ class PostgreSQL(OneStatement):
         # it takes are locked.
         among = f"""= ANY (ARRAY(
             SELECT chosen.jobid
-            FROM unnest(%s::bigint[], %s::int[], %s::bigint[], %s::int[])
-                AS level(funcid, priority, since, share)
+            FROM unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[], %s::int[])
+                AS level(funcid, priority, since, jobid, share)
             CROSS JOIN LATERAL (
                 SELECT job.jobid FROM {jobs.table} AS job
-                WHERE {self._is_due("level")} AND job.run_after >= level.since
+                WHERE {self._is_due("level")} AND {self.has_come}
                 ORDER BY job.run_after, job.jobid LIMIT level.share FOR UPDATE SKIP LOCKED
             ) AS chosen LIMIT %s))"""
-        columns = _columns((x.funcid, x.priority, x.since, x.share) for x in levels)
+        columns = _columns((x.funcid, x.priority, *x.since, x.share) for x in levels)
         return self._grab(jobs, lease, among, [*columns, limit])
 
     def _leave_and_keep(

@@ -35,16 +35,16 @@ class SQLite(OneStatement):
         params = [
             number
             for level in levels
-            for number in (level.funcid, level.priority, level.since, level.share)
+            for number in (level.funcid, level.priority, *level.since, level.share)
         ]
         return self._grab(jobs, lease, self._among(f"{chosen} LIMIT %s"), [*params, limit])
 
     def _of_one_level(self, jobs: "JobQuerySet") -> str:
         return (
             "SELECT jobid FROM (SELECT job.jobid"
-            " FROM (SELECT %s AS funcid, %s AS priority, %s AS since) AS level"
+            " FROM (SELECT %s AS funcid, %s AS priority, %s AS since, %s AS jobid) AS level"
             f" CROSS JOIN {jobs.table} AS job WHERE {self._is_due('level')}"
-            " AND job.run_after >= level.since ORDER BY job.run_after, job.jobid LIMIT %s)"
+            f" AND {self.has_come} ORDER BY job.run_after, job.jobid LIMIT %s)"
         )
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db.models import F
 
 from django_schwartz.engine.ledger import Ledger
-from django_schwartz.models import Job
+from django_schwartz.models import Holder, Job
 
 
 @dataclass(slots=True)
@@ -40,6 +40,8 @@ class Holds:
     def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
         self._clock = clock
+        #: Who records the outcomes of what is held here.
+        self.holder: Holder | None = None
         self._lock = threading.Lock()
         self._holds: dict[int, Hold] = {}
 
@@ -53,6 +55,7 @@ class Holds:
         with self._lock:
             slot = self._ledger.enter(job.jobid, job.alias, job.grabs, job.leases[0])
             self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
+        job.holder = self.holder
 
     def begin(self, job: Job) -> None:
         """Note that this thread performs the job now."""

@@ -1,5 +1,6 @@
 """What a process holds, in memory that outlives it: read by the supervisor after a death."""
 
+import time
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 
@@ -7,8 +8,9 @@ from dataclasses import dataclass
 WIDTH = 6
 #: Rows: more jobs than one process ever holds.
 ROWS = 2048
-#: Numbers before the rows: that of a grab whose reply is not here yet.
-HEAD = 1
+#: Numbers before the rows: that of a grab whose reply is not here yet, and the time of the last
+#: sign of life, in milliseconds of the system's monotonic clock.
+HEAD = 2
 SIZE = HEAD + ROWS * WIDTH
 
 
@@ -40,6 +42,14 @@ class Ledger:
     @open_grab.setter
     def open_grab(self, number: int) -> None:
         self._memory[0] = number
+
+    def show_life(self) -> None:
+        self._memory[1] = int(time.monotonic() * 1000)
+
+    @property
+    def silent_seconds(self) -> float:
+        """Seconds since the last sign of life; 0 before the first."""
+        return time.monotonic() - self._memory[1] / 1000 if self._memory[1] else 0
 
     def enter(self, jobid: int, alias: str, grabs: int, lease: int) -> int:
         """Note that a job is held; gives its slot. The jobid last: that makes the row count."""

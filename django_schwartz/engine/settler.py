@@ -33,6 +33,7 @@ class Settler:
 
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
+        holds.holder = self
         self._waiting: queue.SimpleQueue[Settlement | Task | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 

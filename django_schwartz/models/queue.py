@@ -13,7 +13,7 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual
 
 from django_schwartz import signals
 from django_schwartz.conf import conf
-from django_schwartz.dialects import INSERTED, Later, Lease, Row, ServerTime, dialect_of
+from django_schwartz.dialects import INSERTED, Later, Lease, Level, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import stored_arg
@@ -116,9 +116,19 @@ class JobQuerySet(models.QuerySet["Job"]):
             return []
         dialect = dialect_of(connections[self.db])
         grabbed = dialect.grab(self[: max(limit, look_at)], lease, limit=limit)
-        for job in grabbed:
-            signals.job_grabbed.send_robust(type(job), job=job)
-        return grabbed
+        return _told(grabbed)
+
+    def find_levels(self, funcids: Iterable[int], *, floor: int = 0) -> list[Level] | None:
+        """Where these functions' due jobs begin, by priority; None if the database cannot say.
+
+        However long the queue is, it costs the same. `floor` is the lowest priority, 0 for none.
+        """
+        return dialect_of(connections[self.db]).find_levels(self, list(funcids), floor=floor)
+
+    def grab_levels(self, levels: Sequence[Level], lease: Lease, *, limit: int) -> "list[Job]":
+        """Lease up to `limit` due jobs, level by level, of each no more than its share."""
+        dialect = dialect_of(connections[self.db])
+        return _told(dialect.grab_levels(self, levels, lease, limit=limit))
 
     def dispatch(self, jobs: "Sequence[Job]") -> None:
         """Insert jobs into the queue, a statement for each 500. Each then has its handle.
@@ -157,6 +167,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         raise SchwartzError(
             f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
         )
+
+
+def _told(grabbed: "list[Job]") -> "list[Job]":
+    if signals.job_grabbed.has_listeners():
+        for job in grabbed:
+            signals.job_grabbed.send_robust(type(job), job=job)
+    return grabbed
 
 
 def _row_of(job: "Job", using: str) -> Row:

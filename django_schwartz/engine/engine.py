@@ -1,0 +1,186 @@
+"""The engine's main thread: it grabs, and minds everything else."""
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import Error as AnyDatabaseError
+
+from django_schwartz.client import TheSchwartz
+from django_schwartz.connections import tend_connections
+from django_schwartz.engine.beat import Beat
+from django_schwartz.engine.crew import Crew
+from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.lane import Lane
+from django_schwartz.engine.ledger import Ledger
+from django_schwartz.engine.poller import Poller
+from django_schwartz.engine.settler import Settler
+from django_schwartz.exceptions import one_line
+from django_schwartz.models import Job
+from django_schwartz.signals import printable
+from django_schwartz.wakeup import Ears
+
+logger = logging.getLogger("django_schwartz")
+
+#: Seconds between two looks at jobs that were grabbed ahead, or at what is left to finish.
+LOOK_SECONDS = 0.05
+#: Seconds between two signs of life while all are busy.
+LIFE_SECONDS = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How an engine works. Durations are seconds."""
+
+    threads: int = 4
+    async_concurrency: int = 100
+    lease_seconds: int = 60
+    poll_seconds: float = 1
+    until_done: bool = False
+    max_jobs: int | None = None
+    healthcheck: Path | None = None
+
+
+class Engine:
+    """Performs the jobs of a client's abilities, many at a time, until told to stop."""
+
+    def __init__(self, client: TheSchwartz, ledger: Ledger, terms: Terms) -> None:
+        self._client = client
+        self._terms = terms
+        self._ledger = ledger
+        self._aliases = client.databases.aliases
+        self._holds = Holds(ledger)
+        self._settler = Settler(self._holds)
+        self._beat = Beat(self._holds, self._settler, on_stuck=self._give_up)
+        self._ears = Ears(self._aliases, poll_seconds=terms.poll_seconds)
+        self._has_room = threading.Event()
+        self._stopping = threading.Event()
+        self._lanes = self._make_lanes()
+        self._trouble = ""
+        self._is_listening = False
+        self.grabbed = 0
+        #: Whether a job would not stop, so that the process has to end while it still runs.
+        self.is_stuck = False
+
+    def _make_lanes(self) -> list[Lane]:
+        poller = Poller(
+            self._client, self._holds, self._ledger, lease_seconds=self._terms.lease_seconds
+        )
+        crew = Crew(
+            self._holds, self._aliases, threads=self._terms.threads, on_room=self._has_room.set
+        )
+        return [Lane(poller, crew)]
+
+    def stop(self) -> None:
+        """Have run() return after the running jobs; what was not begun is given back.
+
+        For any thread, and for signal handlers.
+        """
+        self._stopping.set()
+        self._has_room.set()
+        self._ears.wake()
+
+    def _give_up(self) -> None:
+        self.is_stuck = True
+        self.stop()
+
+    def run(self) -> None:
+        """Work until stopped, until `max_jobs`, or until nothing is due."""
+        self._start()
+        while not self._is_finished():
+            self._show_life()
+            held_nothing = not len(self._holds)
+            if self._fill_lanes():
+                self._is_listening = False
+                self._ears.hush()
+            elif not any(lane.room for lane in self._lanes):
+                self._wait_for_room()
+            elif not self._terms.until_done:
+                self._wait_for_jobs()
+            elif held_nothing and self._knows_all():
+                break
+            else:
+                self._has_room.wait(LOOK_SECONDS)
+        self._finish()
+
+    def _start(self) -> None:
+        self._client.make_functions()
+        self._settler.start()
+        self._beat.start()
+        for lane in self._lanes:
+            lane.crew.start()
+
+    def _is_finished(self) -> bool:
+        return self._stopping.is_set() or self._still_wanted == 0
+
+    @property
+    def _still_wanted(self) -> int | None:
+        max_jobs = self._terms.max_jobs
+        return None if max_jobs is None else max_jobs - self.grabbed
+
+    def _show_life(self) -> None:
+        self._ledger.show_life()
+        if self._terms.healthcheck:
+            self._terms.healthcheck.touch()
+
+    def _fill_lanes(self) -> int:
+        """Grab for each lane what it has room for, and tell how much. Databases may be away."""
+        self._has_room.clear()
+        grabbed = 0
+        try:
+            for lane in self._lanes:
+                jobs = lane.fill(self._still_wanted)
+                grabbed += len(jobs)
+                self.grabbed += len(jobs)
+            self._note_trouble("")
+        except AnyDatabaseError as error:
+            self._note_trouble(f"{type(error).__name__}: {error}")
+        finally:
+            tend_connections(self._aliases)
+        return grabbed
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Log trouble when it begins, not each time that it is met."""
+        if trouble and trouble != self._trouble:
+            logger.error("cannot go on for now, trying again: %s", printable(one_line(trouble)))
+        self._trouble = trouble
+
+    def _knows_all(self) -> bool:
+        """Whether every database was asked: one that is away may well have jobs that are due."""
+        return not self._client.databases.causes and not self._trouble
+
+    def _wait_for_room(self) -> None:
+        waiting = any(lane.crew.waiting for lane in self._lanes)
+        self._has_room.wait(LOOK_SECONDS if waiting else LIFE_SECONDS)
+        for lane in self._lanes:
+            self._give_back(lane.take_hoarded())
+
+    def _wait_for_jobs(self) -> None:
+        self._ears.listen()
+        if self._is_listening:
+            self._ears.wait()
+        self._is_listening = True  # and the databases are asked once more before the first wait
+
+    def _give_back(self, jobs: list[Job]) -> None:
+        self.grabbed -= len(jobs)
+        self._holds.stop_renewing(jobs)
+        for alias in self._aliases:
+            mine = [job for job in jobs if job.alias == alias]
+            try:
+                Job.objects.using(alias).release(mine)
+            except AnyDatabaseError as error:
+                self._note_trouble(f"{len(mine)} jobs were not given back: {error}")
+        self._holds.drop(jobs)
+
+    def _finish(self) -> None:
+        for lane in self._lanes:
+            self._give_back(lane.crew.take_back())
+            lane.crew.stop()
+        while not all([lane.crew.join(LOOK_SECONDS) for lane in self._lanes]):  # noqa: C419
+            self._show_life()
+            if self.is_stuck and len(self._holds.overdue()) == len(self._holds):
+                break
+        self._settler.stop()
+        self._beat.stop()
+        self._ears.close()
