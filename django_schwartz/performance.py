@@ -159,6 +159,8 @@ def fails_as_crashed(job: Job) -> bool:
 
 def leave_no_transaction(connection: BaseDatabaseWrapper) -> None:
     """Roll back what user code left open, and give the connection up if it is broken."""
+    if connection.connection is None:
+        return
     if connection.in_atomic_block:  # an atomic() that was entered and never left
         connection.close()
         connection.connect()

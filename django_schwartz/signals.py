@@ -29,7 +29,10 @@ database_revived = Signal()
 
 def printable(text: object) -> str:
     """Text that stays on one line of a log, whatever it holds."""
-    return _escaped(str(text)[:500])
+    text = str(text)[:500]
+    if text.isprintable():
+        return text
+    return _escaped(text)
 
 
 def _escaped(text: str) -> str:

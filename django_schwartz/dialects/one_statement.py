@@ -40,7 +40,9 @@ class OneStatement(Dialect):
             f" WHERE jobid {among} RETURNING *, {self.now_us} AS grabbed_at"
         )
         holders = [lease.grabbed_by + LAPSED, lease.grabbed_by]
-        return list(jobs.raw(sql, [*holders, *numbers, *params]))
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(sql, [*holders, *numbers, *params])
+            return jobs.from_rows(cursor)
 
     @staticmethod
     def _among(chosen: str) -> str:

@@ -58,6 +58,18 @@ class PostgreSQL(OneStatement):
         columns = _columns((x.funcid, x.priority, *x.since, x.share) for x in levels)
         return self._grab(jobs, lease, among, [*columns, limit])
 
+    def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:
+        sql = (
+            f"DELETE FROM {jobs.table} AS job"
+            " USING unnest(%s::bigint[], %s::int[], %s::bigint[]) AS held(jobid, grabs, lease)"
+            " WHERE job.jobid = held.jobid AND job.grabs = held.grabs"
+            " AND job.grabbed_until = held.lease RETURNING job.jobid"
+        )
+        leases = ((job.jobid, job.grabs, lease) for job in held for lease in job.leases)
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(sql, _columns(leases))
+            return {row[0] for row in cursor.fetchall()}
+
     def _leave_and_keep(
         self,
         jobs: "JobQuerySet",

@@ -1,6 +1,7 @@
 """The engine's main thread: it grabs, and minds everything else."""
 
 import logging
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from django_schwartz.wakeup import Ears
 
 logger = logging.getLogger("django_schwartz")
 
+#: Jobs held, those included whose outcomes are not recorded yet.
+MOST_HELD = 1500
 #: Seconds between two looks at jobs that were grabbed ahead, or at what is left to finish.
 LOOK_SECONDS = 0.05
 #: Seconds between two signs of life while all are busy.
@@ -94,6 +97,8 @@ class Engine:
             if self._fill_lanes():
                 self._is_listening = False
                 self._ears.hush()
+            elif len(self._holds) >= MOST_HELD:
+                self._settler.finish_recording()
             elif not any(lane.room for lane in self._lanes):
                 self._wait_for_room()
             elif not self._terms.until_done:
@@ -115,9 +120,9 @@ class Engine:
         return self._stopping.is_set() or self._still_wanted == 0
 
     @property
-    def _still_wanted(self) -> int | None:
+    def _still_wanted(self) -> float:
         max_jobs = self._terms.max_jobs
-        return None if max_jobs is None else max_jobs - self.grabbed
+        return math.inf if max_jobs is None else max_jobs - self.grabbed
 
     def _show_life(self) -> None:
         self._ledger.show_life()
@@ -130,7 +135,7 @@ class Engine:
         grabbed = 0
         try:
             for lane in self._lanes:
-                jobs = lane.fill(self._still_wanted)
+                jobs = lane.fill(min(self._still_wanted, MOST_HELD - len(self._holds)))
                 grabbed += len(jobs)
                 self.grabbed += len(jobs)
             self._note_trouble("")

@@ -66,9 +66,9 @@ class Lane:
         waiting = self.crew.waiting
         return 0 if waiting > self._ahead // 2 else self.crew.idle + self._ahead - waiting
 
-    def fill(self, at_most: int | None) -> list[Job]:
+    def fill(self, at_most: float) -> list[Job]:
         """Grab jobs for the room that there is."""
-        room = self.room if at_most is None else min(self.room, at_most)
+        room = int(min(self.room, at_most))
         if room <= 0:
             return []
         self._learn()
