@@ -34,8 +34,8 @@ class OneStatement(Dialect):
         seconds, numbers = _seconds_of(lease)
         sql = (
             f"UPDATE {jobs.table} SET grabs = grabs + 1,"
-            f" grabbed_by = CASE WHEN grabbed_until > 0 AND grabbed_by IS NOT NULL"
-            f" THEN %s ELSE %s END,"
+            f" grabbed_by = CASE WHEN grabbed_until > 0 AND grabbed_until <= {self.now}"
+            f" AND grabbed_by IS NOT NULL THEN %s ELSE %s END,"
             f" grabbed_until = {self.now} + {seconds}"
             f" WHERE jobid {among} RETURNING *, {self.now_us} AS grabbed_at"
         )

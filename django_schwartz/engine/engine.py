@@ -2,7 +2,9 @@
 
 import logging
 import math
+import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from django_schwartz.engine.beat import Beat
 from django_schwartz.engine.crew import Crew
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.lane import Lane
-from django_schwartz.engine.ledger import Ledger
+from django_schwartz.engine.ledger import Farewell, Ledger
 from django_schwartz.engine.poller import Poller
 from django_schwartz.engine.settler import Settler
 from django_schwartz.exceptions import one_line
@@ -41,8 +43,19 @@ class Terms:
     lease_seconds: int = 60
     poll_seconds: float = 1
     until_done: bool = False
-    max_jobs: int | None = None
-    healthcheck: Path | None = None
+    #: After so many jobs, so many bytes of memory, or so many seconds the process ends.
+    max_jobs: float = math.inf
+    max_rss: float = math.inf
+    max_age: float = math.inf
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds now; 0 where the system does not tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Engine:
@@ -62,6 +75,7 @@ class Engine:
         self._lanes = self._make_lanes()
         self._trouble = ""
         self._is_listening = False
+        self._started_at = time.monotonic()
         self.grabbed = 0
         #: Whether a job would not stop, so that the process has to end while it still runs.
         self.is_stuck = False
@@ -92,7 +106,7 @@ class Engine:
         """Work until stopped, until `max_jobs`, or until nothing is due."""
         self._start()
         while not self._is_finished():
-            self._show_life()
+            self._ledger.show_life()
             held_nothing = not len(self._holds)
             if self._fill_lanes():
                 self._is_listening = False
@@ -104,10 +118,11 @@ class Engine:
             elif not self._terms.until_done:
                 self._wait_for_jobs()
             elif held_nothing and self._knows_all():
-                break
+                return self._finish(Farewell.DONE)
             else:
                 self._has_room.wait(LOOK_SECONDS)
-        self._finish()
+        is_told_to = self._stopping.is_set() and not self.is_stuck
+        self._finish(Farewell.STOPPED if is_told_to else Farewell.RECYCLED)
 
     def _start(self) -> None:
         self._client.make_functions()
@@ -117,17 +132,15 @@ class Engine:
             lane.crew.start()
 
     def _is_finished(self) -> bool:
-        return self._stopping.is_set() or self._still_wanted == 0
+        return self._stopping.is_set() or self._is_spent()
 
-    @property
-    def _still_wanted(self) -> float:
-        max_jobs = self._terms.max_jobs
-        return math.inf if max_jobs is None else max_jobs - self.grabbed
-
-    def _show_life(self) -> None:
-        self._ledger.show_life()
-        if self._terms.healthcheck:
-            self._terms.healthcheck.touch()
+    def _is_spent(self) -> bool:
+        terms = self._terms
+        return (
+            self.grabbed >= terms.max_jobs
+            or time.monotonic() > self._started_at + terms.max_age
+            or (terms.max_rss < math.inf and resident_bytes() > terms.max_rss)
+        )
 
     def _fill_lanes(self) -> int:
         """Grab for each lane what it has room for, and tell how much. Databases may be away."""
@@ -135,7 +148,7 @@ class Engine:
         grabbed = 0
         try:
             for lane in self._lanes:
-                jobs = lane.fill(min(self._still_wanted, MOST_HELD - len(self._holds)))
+                jobs = lane.fill(min(self._terms.max_jobs - self.grabbed, MOST_HELD - len(self._holds)))
                 grabbed += len(jobs)
                 self.grabbed += len(jobs)
             self._note_trouble("")
@@ -178,14 +191,15 @@ class Engine:
                 self._note_trouble(f"{len(mine)} jobs were not given back: {error}")
         self._holds.drop(jobs)
 
-    def _finish(self) -> None:
+    def _finish(self, farewell: Farewell) -> None:
         for lane in self._lanes:
             self._give_back(lane.crew.take_back())
             lane.crew.stop()
         while not all([lane.crew.join(LOOK_SECONDS) for lane in self._lanes]):  # noqa: C419
-            self._show_life()
+            self._ledger.show_life()
             if self.is_stuck and len(self._holds.overdue()) == len(self._holds):
                 break
         self._settler.stop()
         self._beat.stop()
         self._ears.close()
+        self._ledger.farewell = farewell

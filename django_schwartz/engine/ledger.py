@@ -3,15 +3,26 @@
 import time
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 #: Numbers in a row: jobid, place of the alias, grabs, lease, renewed lease, begun.
 WIDTH = 6
 #: Rows: more jobs than one process ever holds.
 ROWS = 2048
-#: Numbers before the rows: that of a grab whose reply is not here yet, and the time of the last
-#: sign of life, in milliseconds of the system's monotonic clock.
-HEAD = 2
+#: Numbers before the rows: that of a grab whose reply is not here yet, the time of the last sign of
+#: life in milliseconds of the system's monotonic clock, and the farewell.
+HEAD = 3
 SIZE = HEAD + ROWS * WIDTH
+
+
+class Farewell(IntEnum):
+    """Why a process ends that ends in order; one that does not leaves NONE."""
+
+    NONE = 0
+    DONE = 1
+    STOPPED = 2
+    #: It is to be replaced: it has done its share, or has grown too large.
+    RECYCLED = 3
 
 
 @dataclass(frozen=True)
@@ -47,9 +58,17 @@ class Ledger:
         self._memory[1] = int(time.monotonic() * 1000)
 
     @property
-    def silent_seconds(self) -> float:
-        """Seconds since the last sign of life; 0 before the first."""
-        return time.monotonic() - self._memory[1] / 1000 if self._memory[1] else 0
+    def last_life(self) -> float:
+        """When the last sign of life was given, by the monotonic clock; 0 before the first."""
+        return self._memory[1] / 1000
+
+    @property
+    def farewell(self) -> Farewell:
+        return Farewell(self._memory[2])
+
+    @farewell.setter
+    def farewell(self, farewell: Farewell) -> None:
+        self._memory[2] = farewell
 
     def enter(self, jobid: int, alias: str, grabs: int, lease: int) -> int:
         """Note that a job is held; gives its slot. The jobid last: that makes the row count."""

@@ -328,7 +328,9 @@ class Job(models.Model):
         A failure, but for `max_crashes` of them the job comes back, whatever max_retries is.
         """
         return self._finish(
-            self._ending(Verdict.FAILED, 1, failure=Failure.of(message), retries=self.crash_retries)
+            self._ending(
+                Verdict.CRASHED, 1, failure=Failure.of(message), retries=self.crash_retries
+            )
         )
 
     @property
@@ -340,6 +342,13 @@ class Job(models.Model):
         """When the job is retried after so many failures, as an update writes it; None is now."""
         delay = self._policy("retry_delay", failures)
         return ServerTimeIn(delay) if delay else None
+
+    def crash_time(self, failures: int) -> Any:
+        """The same after a crash: at once the first time, then later and later."""
+        if failures == 1:
+            return None
+        delay = max(self._policy("retry_delay", failures), min(2 ** (failures - 2), 60))
+        return ServerTimeIn(delay)
 
     def permanent_failure(self, message: object = "", exit_status: int | None = None) -> bool:
         """Record a failure without a retry: the job leaves with that exit status, or 1."""

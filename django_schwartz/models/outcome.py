@@ -47,6 +47,7 @@ class Verdict(StrEnum):
     RETRY = "failed, to be retried"
     DECLINED = "declined"
     GIVEN_BACK = "given back"
+    CRASHED = "died of it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,10 @@ class Outcome:
     @property
     def message(self) -> str:
         return self.failure.message if self.failure else ""
+
+    @property
+    def is_crash(self) -> bool:
+        return self.verdict is Verdict.CRASHED
 
     @property
     def is_departure(self) -> bool:
@@ -197,13 +202,13 @@ def _decided(job: "Job", outcome: Outcome) -> Outcome:
         return outcome
     failures = job.recorded_failures + 1
     if failures > outcome.retries:
-        return replace(outcome, retries=None)
+        return replace(outcome, verdict=Verdict.FAILED, retries=None)
     return replace(
         outcome,
         verdict=Verdict.RETRY,
         retries=None,
         exit_status=None,
-        run_after=job.retry_time(failures),
+        run_after=job.crash_time(failures) if outcome.is_crash else job.retry_time(failures),
     )
 
 
