@@ -3,7 +3,7 @@
 from django.db.models import Case, Count, Exists, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from django_schwartz.models import FuncMap, Job
+from django_schwartz.models import FuncMap, Job, WorkerProcess
 from django_schwartz.worker import registry
 
 #: Counting stops here: "1000" reads as "1000 or more".
@@ -36,3 +36,8 @@ def nobody_can_do(using: str) -> dict[str, int]:
     """The queued jobs, by function, that no worker registered here can perform."""
     queued = _without_worker(using).annotate(queued=jobs_queued()).filter(queued__gt=0)
     return dict(queued.values_list("funcname", "queued")[:COUNTED])
+
+
+def who_works(using: str) -> list[WorkerProcess]:
+    """The worker processes that live, as each told of itself last."""
+    return list(WorkerProcess.objects.using(using).living().order_by("name")[:COUNTED])

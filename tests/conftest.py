@@ -33,19 +33,32 @@ def pytest_report_header(config):
     return server.description if server else "no PostgreSQL: its tests are SKIPPED"
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "only_on(*aliases): the databases that the test is about")
+
+
 def pytest_generate_tests(metafunc):
     if "database" in metafunc.fixturenames:
-        only = metafunc.config.getoption("database")
-        metafunc.parametrize("database", [only] if only else DATABASES, indirect=True)
+        marked = metafunc.definition.get_closest_marker("only_on")
+        metafunc.parametrize("database", marked.args if marked else DATABASES, indirect=True)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if only := config.getoption("database"):
+        others = [item for item in items if database_of(item) not in {None, only}]
+        items[:] = [item for item in items if database_of(item) in {None, only}]
+        config.hook.pytest_deselected(items=others)
     for item in items:
         if "database" in getattr(item, "fixturenames", ()):
             alias = item.callspec.params["database"]
             item.add_marker(pytest.mark.django_db(transaction=True, databases=[alias]))
         elif "two_databases" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases=DATABASES))
+
+
+def database_of(item):
+    """The alias of the database that a test runs on, if it is on one."""
+    return item.callspec.params.get("database") if hasattr(item, "callspec") else None
 
 
 @pytest.fixture

@@ -34,8 +34,20 @@ class Ear:
         """Give back what is held open."""
 
 
-def connection_of_its_own(alias: str) -> BaseDatabaseWrapper:
-    """A connection to the same database that nobody else uses, out of no pool."""
+def own_connection(alias: str, **options: object) -> BaseDatabaseWrapper:
+    """A connection to the same database that nobody else uses, out of no pool, not open yet.
+
+    The options are for the driver, where the settings do not say otherwise.
+    """
     own: BaseDatabaseWrapper = connections[alias].copy()
-    own.settings_dict.setdefault("OPTIONS", {}).pop("pool", None)
+    given = own.settings_dict.get("OPTIONS", {})
+    own.settings_dict["OPTIONS"] = options | {key: given[key] for key in given if key != "pool"}
+    own.inc_thread_sharing()
     return own
+
+
+def connect(connection: BaseDatabaseWrapper) -> None:
+    """Open it, each statement to be a transaction of its own."""
+    with connection.wrap_database_errors:
+        connection.connect()
+    connection.set_autocommit(True)

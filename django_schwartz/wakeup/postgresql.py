@@ -9,7 +9,7 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.wakeup.announcing import CHANNEL
-from django_schwartz.wakeup.ear import Ear, connection_of_its_own
+from django_schwartz.wakeup.ear import Ear, connect, own_connection
 from django_schwartz.wakeup.idlerow import say_busy, say_idle
 
 logger = logging.getLogger("django_schwartz")
@@ -26,7 +26,7 @@ SAY_AGAIN_SECONDS = 15
 #: write its row twice for each. NOTIFYs that nobody needs are the lesser cost.
 IDLE_SECONDS = 0.2
 #: A connection that nothing is sent on has to notice when the other end is gone.
-OPTIONS = {
+OPTIONS: dict[str, object] = {
     "connect_timeout": 5,
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -104,10 +104,8 @@ class PostgreSQLEar(Ear):
         return True
 
     def _open(self) -> BaseDatabaseWrapper:
-        connection = connection_of_its_own(self.alias)
-        connection.settings_dict["OPTIONS"] = OPTIONS | connection.settings_dict["OPTIONS"]
-        connection.connect()
-        connection.set_autocommit(True)
+        connection = own_connection(self.alias, **OPTIONS)
+        connect(connection)
         return connection
 
     def _begin_test(self) -> None:

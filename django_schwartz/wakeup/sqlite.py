@@ -8,7 +8,7 @@ from pathlib import Path
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_schwartz.wakeup.ear import Ear, connection_of_its_own
+from django_schwartz.wakeup.ear import Ear, connect, own_connection
 from django_schwartz.wakeup.inotify import FileWatch
 
 logger = logging.getLogger("django_schwartz")
@@ -87,12 +87,12 @@ class SQLiteEar(Ear):
         self._retry_at = self._clock() + RETRY_SECONDS
 
     def _connect(self) -> None:
-        connection = connection_of_its_own(self.alias)
+        connection = own_connection(self.alias)
         self._retry_at = self._clock() + RETRY_SECONDS
         if connection.is_in_memory_db():  # type: ignore[attr-defined]
             return
         try:
-            connection.connect()
+            connect(connection)
             self._version = self._read_version(connection)
         except Error as error:
             logger.debug("%r cannot be watched, so it is polled: %s", self.alias, error)
