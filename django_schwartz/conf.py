@@ -33,6 +33,8 @@ class Conf:
     #: Seconds that an idle `runschwartz` waits before it looks again; at least 5 where the database
     #: tells it of new jobs.
     poll_seconds: float = 1
+    #: Seconds for which `runschwartz` leases jobs, renewed while they are performed.
+    lease_seconds: int = 60
     #: Bytes that the stored form of an arg may have.
     max_arg_bytes: int = 1_048_576
 

@@ -12,15 +12,11 @@ from django.db import Error
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.connections import tend_connections
+from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.performance import Performance, StopNow
-from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
-from django_schwartz.stats import nobody_can_do
 
 logger = logging.getLogger("django_schwartz")
-
-#: Seconds between two looks after what is not a job's: old rows, and jobs that nobody can do.
-HOUSEKEEPING_SECONDS = 60
 
 
 class Runner:
@@ -44,9 +40,8 @@ class Runner:
         self.until_done = until_done
         self.max_jobs = max_jobs
         self.performed = 0
-        self._clock = clock
         self._stopping = threading.Event()
-        self._next_housekeeping = clock()
+        self._housekeeping = Housekeeping(client.databases.aliases, clock=clock)
         self._trouble = ""
 
     def stop(self) -> None:
@@ -57,7 +52,7 @@ class Runner:
         """Work until stopped, until `max_jobs`, or until nothing is due."""
         self.client.make_functions()
         while not self._is_finished():
-            self._keep_house()
+            self._housekeeping.keep()
             if self._step():
                 self.performed += 1
             elif self._is_done():
@@ -100,26 +95,6 @@ class Runner:
                 "cannot go on for now, trying again: %s", printable(" ".join(trouble.split()))
             )
         self._trouble = trouble
-
-    def _keep_house(self) -> None:
-        if self._clock() < self._next_housekeeping:
-            return
-        self._next_housekeeping = self._clock() + HOUSEKEEPING_SECONDS
-        for alias in self.client.databases.aliases:
-            with self.client.databases.failing_over(alias):
-                self._purge(alias)
-                _tell_of_orphans(alias)
-
-    def _purge(self, alias: str) -> None:
-        while purge(alias) >= BATCH and not self._stopping.is_set():
-            pass
-
-
-def _tell_of_orphans(alias: str) -> None:
-    orphans = nobody_can_do(alias)
-    if orphans:
-        told = ", ".join(f"{printable(name)} ({count})" for name, count in orphans.items())
-        logger.warning("jobs in %r wait for functions that no worker here can do: %s", alias, told)
 
 
 @contextmanager

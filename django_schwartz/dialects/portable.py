@@ -148,6 +148,9 @@ class Dialect:
     #: What an insert writes for a jobid that the database is to give.
     next_jobid: ClassVar[str] = "NULL"
 
+    #: Options of a connection that end its waiting for a database that hangs.
+    deadlines: ClassVar[Mapping[str, Any]] = {}
+
     def __init__(self) -> None:
         #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to
         #: open the race.

@@ -1,7 +1,7 @@
 """PostgreSQL."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -25,6 +25,7 @@ class PostgreSQL(OneStatement):
     now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
+    deadlines: ClassVar = {"connect_timeout": 10, "tcp_user_timeout": 30_000}  # s, ms
     given_funcids = "unnest(%s::bigint[]) AS given(funcid)"
     # Under another isolation the snapshot is the transaction's, and may be old.
     seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"

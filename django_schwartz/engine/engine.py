@@ -2,24 +2,28 @@
 
 import logging
 import math
-import os
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing.connection import Connection
 
 from django.db import Error as AnyDatabaseError
+from django.db import connections
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.connections import tend_connections
+from django_schwartz.dialects import dialect_of
+from django_schwartz.engine.assignments import Assignments
 from django_schwartz.engine.beat import Beat
 from django_schwartz.engine.crew import Crew
+from django_schwartz.engine.hands import Hands
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.lane import Lane
 from django_schwartz.engine.ledger import Farewell, Ledger
 from django_schwartz.engine.poller import Poller
 from django_schwartz.engine.settler import Settler
 from django_schwartz.exceptions import one_line
+from django_schwartz.memory import resident_bytes
 from django_schwartz.models import Job
 from django_schwartz.signals import printable
 from django_schwartz.wakeup import Ears
@@ -49,19 +53,25 @@ class Terms:
     max_age: float = math.inf
 
 
-def resident_bytes() -> int:
-    """The memory that this process holds now; 0 where the system does not tell."""
-    try:
-        pages = Path("/proc/self/statm").read_text().split()[1]
-    except OSError:
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+def set_deadlines(aliases: list[str]) -> None:
+    """Have connections to these databases fail that hang, where the project says nothing of it."""
+    for alias in aliases:
+        settings = connections.settings[alias]
+        for name, value in dialect_of(connections[alias]).deadlines.items():
+            settings.setdefault("OPTIONS", {}).setdefault(name, value)
 
 
 class Engine:
     """Performs the jobs of a client's abilities, many at a time, until told to stop."""
 
-    def __init__(self, client: TheSchwartz, ledger: Ledger, terms: Terms) -> None:
+    def __init__(
+        self,
+        client: TheSchwartz,
+        ledger: Ledger,
+        terms: Terms,
+        *,
+        assigned: Connection | None = None,
+    ) -> None:
         self._client = client
         self._terms = terms
         self._ledger = ledger
@@ -69,10 +79,11 @@ class Engine:
         self._holds = Holds(ledger)
         self._settler = Settler(self._holds)
         self._beat = Beat(self._holds, self._settler, on_stuck=self._give_up)
-        self._ears = Ears(self._aliases, poll_seconds=terms.poll_seconds)
+        watched = [] if assigned else self._aliases
+        self._ears = Ears(watched, poll_seconds=terms.poll_seconds)
         self._has_room = threading.Event()
         self._stopping = threading.Event()
-        self._lanes = self._make_lanes()
+        self._lanes = self._make_lanes(assigned)
         self._trouble = ""
         self._is_listening = False
         self._started_at = time.monotonic()
@@ -80,10 +91,9 @@ class Engine:
         #: Whether a job would not stop, so that the process has to end while it still runs.
         self.is_stuck = False
 
-    def _make_lanes(self) -> list[Lane]:
-        poller = Poller(
-            self._client, self._holds, self._ledger, lease_seconds=self._terms.lease_seconds
-        )
+    def _make_lanes(self, assigned: Connection | None) -> list[Lane]:
+        hands = Hands(self._client, self._holds, self._ledger, self._terms.lease_seconds)
+        poller = Assignments(hands, assigned, wake=self._ears.wake) if assigned else Poller(hands)
         crew = Crew(
             self._holds, self._aliases, threads=self._terms.threads, on_room=self._has_room.set
         )
@@ -139,7 +149,7 @@ class Engine:
         return (
             self.grabbed >= terms.max_jobs
             or time.monotonic() > self._started_at + terms.max_age
-            or (terms.max_rss < math.inf and resident_bytes() > terms.max_rss)
+            or (terms.max_rss < math.inf and (resident_bytes() or 0) > terms.max_rss)
         )
 
     def _fill_lanes(self) -> int:
@@ -148,7 +158,9 @@ class Engine:
         grabbed = 0
         try:
             for lane in self._lanes:
-                jobs = lane.fill(min(self._terms.max_jobs - self.grabbed, MOST_HELD - len(self._holds)))
+                jobs = lane.fill(
+                    min(self._terms.max_jobs - self.grabbed, MOST_HELD - len(self._holds))
+                )
                 grabbed += len(jobs)
                 self.grabbed += len(jobs)
             self._note_trouble("")

@@ -5,11 +5,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.dialects import LAPSED, Lease, Level
-from django_schwartz.engine.holds import Holds
-from django_schwartz.engine.ledger import Ledger
+from django_schwartz.dialects import Lease, Level
+from django_schwartz.engine.hands import Hands
 from django_schwartz.fields import unix_seconds
 from django_schwartz.models import Job
 
@@ -20,69 +20,25 @@ LOOKS_APART = 20
 
 
 class Poller:
-    """Grabs for the abilities of a client, whose databases it asks in random order.
+    """Grabs for the abilities of a client, whose databases it asks in random order."""
 
-    A lease is `lease_seconds` long, or as long as the worker's grab_for if that is less.
-    """
-
-    def __init__(
-        self, client: TheSchwartz, holds: Holds, ledger: Ledger, *, lease_seconds: int
-    ) -> None:
-        self._client = client
-        self._holds = holds
-        self._ledger = ledger
-        self._lease_seconds = lease_seconds
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+        client = hands.client
         kind = LevelledQueue if client.prioritize else PlainQueue
         self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
-        #: By alias, a grab whose reply did not come, and when it was made.
-        self._unanswered: dict[str, tuple[Lease, float]] = {}
 
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` due jobs, in the order in which they are to be performed."""
         grabbed: list[Job] = []
-        databases = self._client.databases
+        databases = self._hands.client.databases
         for alias in databases.in_random_order():
             with databases.failing_over(alias):
-                grabbed += self._grab(alias, limit - len(grabbed))
+                queue = self._queues[alias]
+                grabbed += self._hands.take(alias, partial(queue.grab, limit=limit - len(grabbed)))
             if len(grabbed) >= limit:
                 break
         return in_fair_order(grabbed)
-
-    def _grab(self, alias: str, limit: int) -> list[Job]:
-        if alias in self._unanswered:
-            return self._find_unanswered(alias)
-        terms = self._client.lease(self._client.all_abilities, alias)
-        lease = replace(
-            terms, seconds={f: min(s, self._lease_seconds) for f, s in terms.seconds.items()}
-        )
-        if not lease.seconds:
-            return []
-        began = time.monotonic()
-        self._ledger.open_grab = lease.number
-        self._unanswered[alias] = lease, began
-        grabbed = self._queues[alias].grab(lease, limit)
-        del self._unanswered[alias]
-        self._hold(grabbed, terms, lease, began)
-        return grabbed
-
-    def _hold(self, jobs: list[Job], terms: Lease, lease: Lease, leased_at: float) -> None:
-        for job in jobs:
-            self._holds.add(
-                job,
-                lease_seconds=lease.seconds[job.func_id],
-                leased_at=leased_at,
-                grab_for=terms.seconds[job.func_id],
-            )
-        self._ledger.open_grab = 0
-
-    def _find_unanswered(self, alias: str) -> list[Job]:
-        """The jobs of a grab that the database made, but whose reply was lost."""
-        lease, leased_at = self._unanswered[alias]
-        rows = Job.objects.using(alias).grabbed()
-        found = list(rows.filter(grabbed_by__in=[lease.grabbed_by, lease.grabbed_by + LAPSED]))
-        del self._unanswered[alias]
-        self._hold(found, self._client.lease(self._client.all_abilities, alias), lease, leased_at)
-        return found
 
 
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:

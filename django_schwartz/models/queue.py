@@ -82,6 +82,15 @@ class JobQuerySet(models.QuerySet["Job"]):
             is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until__in=untils)
         return self.filter(is_held)
 
+    def entered(self, entries: "Iterable[Entry]") -> "JobQuerySet":
+        """The same, of jobs that another process held."""
+        is_held = models.Q(pk__in=[])
+        for entry in entries:
+            is_held |= models.Q(
+                pk=entry.jobid, grabs=entry.grabs, grabbed_until__in=[*entry.leases]
+            )
+        return self.filter(is_held)
+
     # Selection
 
     def of(self, funcids: Iterable[int]) -> "JobQuerySet":
