@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
@@ -130,7 +130,8 @@ class TheSchwartz:
     def dispatch_jobs(self, jobs: Iterable[Job], *, using: str | None = None) -> list[JobHandle]:
         """Put many jobs into the queue, all in one database and one transaction.
 
-        Gives a handle for each, and raises, as dispatch_async.
+        Gives a handle for each, and raises, as dispatch_async; ValueError, too, for uniqkeys whose
+        home databases differ.
         """
         many = list(jobs)
         return self._dispatch(many, using) if many else []
@@ -144,11 +145,23 @@ class TheSchwartz:
                 return _store(jobs, alias)
         raise self.databases.all_dead()
 
-    def _order_for(self, jobs: list[Job]) -> list[str]:
-        unique = next((job for job in jobs if job.uniqkey is not None), None)
-        if unique is None:
-            return self.databases.in_random_order()
-        return self.databases.in_home_order(unique.funcname, str(unique.uniqkey))
+    def _order_for(self, jobs: list[Job]) -> Iterator[str]:
+        """The databases to ask, one after the other. Raises ValueError where homes part."""
+        orders = {
+            tuple(self.databases.in_home_order(job.funcname, str(job.uniqkey)))
+            for job in jobs
+            if job.uniqkey is not None
+        }
+        if not orders:
+            yield from self.databases.in_random_order()
+        for homes in zip(*orders, strict=False):
+            if len(set(homes)) > 1:
+                raise ValueError(
+                    "The uniqkeys of these jobs have their homes in different databases, where "
+                    "they would not be found: name one database for all by using=, here and "
+                    "wherever these keys are dispatched, or dispatch each job by itself."
+                )
+            yield homes[0]
 
     # Looking up
 
