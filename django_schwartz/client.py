@@ -18,6 +18,7 @@ from django_schwartz.databases import Databases
 from django_schwartz.dialects import Lease, dialect_of
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
+from django_schwartz.models.queue import checked_values
 from django_schwartz.performance import Performance, fails_as_unreadable, perform
 from django_schwartz.signals import printable
 from django_schwartz.worker import Worker, current_job, registry
@@ -115,7 +116,7 @@ class TheSchwartz:
         Inside atomic() on a queue database the job goes to that one and stands or falls with the
         transaction. Elsewhere any database that lives takes it. `using` names one; `on_commit`
         waits for the open transaction to commit, for a queue that is in another database, and gives
-        no handle.
+        no handle; what cannot be stored raises at once nevertheless.
 
         A job whose uniqkey is queued already is not queued twice: the handle is the queued job's,
         and `is_duplicate`. Raises AllDatabasesDead; TypeError or ValueError for a job that cannot
@@ -123,6 +124,7 @@ class TheSchwartz:
         """
         made = _made_job(job, arg, fields)
         if on_commit:
+            checked_values(made)
             _after_commit(partial(self._dispatch, [made], using))
             return None
         return self._dispatch([made], using)[0]

@@ -140,10 +140,21 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 def _row_of(job: "Job", using: str) -> Row:
     """What an insert of the job writes, in the order of INSERTED. Raises TypeError, ValueError."""
+    values = checked_values(job)
+    values["funcid"] = FuncMap.objects.get_or_make(values["funcname"], using=using).funcid
+    return [values[column] for column in INSERTED]
+
+
+def checked_values(job: "Job") -> dict[str, Any]:
+    """What an insert of the job writes, and its funcname, without a query.
+
+    Raises TypeError or ValueError for a job that cannot be stored.
+    """
     arg = _checked_arg(job)
     run_after, scheduled_for = _times_of(job)
-    values = {
+    return {
         "jobid": job.jobid if job._state.adding else None,
+        "funcname": _checked_funcname(job),
         "arg": arg,
         "uniqkey": checked_name("uniqkey", job.uniqkey),
         "insert_time": None,
@@ -156,11 +167,13 @@ def _row_of(job: "Job", using: str) -> Row:
         "queue_name": checked_name("queue_name", job.queue_name),
         "meta": None if job.meta is None else json.dumps(job.meta),
     }
+
+
+def _checked_funcname(job: "Job") -> str:
     funcname = checked_name("funcname", job.funcname)
     if not funcname:
         raise ValueError("A job needs a funcname: the name of the worker that is to perform it.")
-    values["funcid"] = FuncMap.objects.get_or_make(funcname, using=using).funcid
-    return [values[column] for column in INSERTED]
+    return funcname
 
 
 def _checked_arg(job: "Job") -> bytes | None:
