@@ -1,12 +1,12 @@
 """Error and ExitStatus: what is left of attempts, and of jobs that have left the queue."""
 
-import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
 
 from django_schwartz.dialects import ServerTime
+from django_schwartz.exceptions import traceback_of
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap, OfFunction
@@ -38,7 +38,7 @@ class Failure:
         return cls(
             message=storable_text(f"{kind.__name__}: {storable_text(error)}"),
             exception=storable_text(f"{kind.__module__}.{kind.__qualname__}")[:255],
-            traceback=storable_text(_formatted(error)),
+            traceback=storable_text(traceback_of(error)),
         )
 
     def without_text(self, why: BaseException) -> "Failure":
@@ -47,13 +47,6 @@ class Failure:
         return replace(
             self, message=f"The message could not be recorded ({reason}).", traceback=None
         )
-
-
-def _formatted(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except BaseException as fault:  # noqa: BLE001 - formatting runs the exception's own code
-        return f"<the traceback cannot be had: {type(fault).__name__}>"
 
 
 class ErrorQuerySet(models.QuerySet["Error"]):
