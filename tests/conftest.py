@@ -12,6 +12,7 @@ from django.db import connections
 from django_schwartz import dialects
 from django_schwartz.apps import make_functions
 from django_schwartz.client import TheSchwartz
+from django_schwartz.databases import known_deaths
 from django_schwartz.models import FuncMap
 from django_schwartz.worker import registry
 from tests import router
@@ -152,6 +153,12 @@ def _forget_workers(monkeypatch):
     """Workers that a test registers are gone after it."""
     monkeypatch.setattr(registry, "_workers", dict(registry._workers))
     monkeypatch.setattr(registry, "conflicts", [])
+
+
+@pytest.fixture(autouse=True)
+def _forget_deaths(monkeypatch):
+    """Databases that a test finds dead are alive after it."""
+    monkeypatch.setattr(known_deaths, "_deaths", {})
 
 
 @pytest.fixture
