@@ -1,9 +1,8 @@
-"""Job: a piece of work in the queue, with its verbs, and the handle that outlives it."""
+"""Job: a piece of work in the queue, with its verbs."""
 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -13,11 +12,11 @@ from django.db.models.functions import Greatest
 
 from django_schwartz import signals
 from django_schwartz.dialects import Inserted, ServerMicroseconds, ServerTimeIn
-from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap
-from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
+from django_schwartz.models.handle import JobHandle
+from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
 from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
 from django_schwartz.transactions import Tentative
@@ -135,14 +134,14 @@ class Job(models.Model):
         self._funcname = funcname
 
     @property
-    def handle(self) -> "JobHandle | None":
+    def handle(self) -> JobHandle | None:
         """The handle of a job that is, or was, stored."""
         if self._state.db is None or self.jobid is None:
             return None
         return JobHandle(self._state.db, self.jobid, is_duplicate=self.is_duplicate)
 
     @handle.setter
-    def handle(self, handle: "JobHandle") -> None:
+    def handle(self, handle: JobHandle) -> None:
         self._state.db, self.jobid = handle.alias, handle.jobid
 
     def as_read(self) -> JobQuerySet:
@@ -201,7 +200,7 @@ class Job(models.Model):
         return self._handle.failures
 
     @property
-    def _handle(self) -> "JobHandle":
+    def _handle(self) -> JobHandle:
         if self.handle is None:
             raise ValueError("The job was not dispatched yet.")
         return self.handle
@@ -388,56 +387,3 @@ def _checked_status(status: int) -> int:
     if not -(2**31) <= status < 2**31:
         raise ValueError(f"An exit status must fit 32 bits, unlike {status}.")
     return status
-
-
-@dataclass(frozen=True)
-class JobHandle:
-    """A job's database and number, to ask for it later. str() is "alias-jobid"."""
-
-    alias: str
-    jobid: int
-    #: Whether the dispatch that gave this handle found the job queued already.
-    is_duplicate: bool = field(default=False, compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.alias}-{self.jobid}"
-
-    @classmethod
-    def from_string(cls, text: str) -> Self:
-        """The handle that str() made. Raises InvalidHandle, for an unknown database too."""
-        alias, dash, jobid = text.rpartition("-")
-        if not dash or not jobid.isdecimal() or not jobid.isascii():
-            raise InvalidHandle(f'{text!r} is no job handle: they look like "default-42".')
-        if alias not in connections:
-            raise InvalidHandle(f"{text!r} is of no database here: DATABASES has no {alias!r}.")
-        return cls(alias, int(jobid))
-
-    @property
-    def job(self) -> Job | None:
-        """The job, or None when it has left the queue."""
-        return Job.objects.using(self.alias).filter(pk=self.jobid).first()
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether the job is still in the queue."""
-        return Job.objects.using(self.alias).filter(pk=self.jobid).exists()
-
-    @property
-    def exit_status(self) -> int | None:
-        """The status with which the job left the queue; None while queued, and if not kept."""
-        statuses = ExitStatus.objects.using(self.alias).filter(pk=self.jobid)
-        return statuses.values_list("status", flat=True).first()
-
-    @property
-    def failure_log(self) -> list[str]:
-        """The messages of the job's failures, oldest first."""
-        return list(self._errors.values_list("message", flat=True))
-
-    @property
-    def failures(self) -> int:
-        """How often a worker grabbed the job and failed to complete it."""
-        return self._errors.count()
-
-    @property
-    def _errors(self) -> ErrorQuerySet:
-        return Error.objects.using(self.alias).of(self.jobid)
