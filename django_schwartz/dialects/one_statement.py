@@ -24,9 +24,23 @@ class OneStatement(Dialect):
         sql = (
             f"UPDATE {candidates.table} SET grabs = grabs + 1, grabbed_by = %s,"
             f" grabbed_until = {self.now} + CASE funcid {cases} END"
-            f" WHERE jobid {self._among(chosen)} RETURNING *, {self.now_us} AS grabbed_at"
+            f" WHERE jobid {self._among(chosen)}"
+            f" RETURNING {self._read(candidates)}, {self.now_us} AS grabbed_at"
         )
         return list(candidates.raw(sql, [lease.grabbed_by, *numbers, *chosen_params]))
+
+    @staticmethod
+    def _read(candidates: "JobQuerySet") -> str:
+        """SQL of a job's columns, as its fields are selected."""
+        compiler = candidates.query.get_compiler(using=candidates.db)
+        quote = connections[candidates.db].ops.quote_name
+        columns = [
+            (field, quote(str(field.column))) for field in candidates.model._meta.concrete_fields
+        ]
+        return ", ".join(
+            f"{field.select_format(compiler, column, ())[0]} AS {column}"
+            for field, column in columns
+        )
 
     @staticmethod
     def _among(chosen: str) -> str:
