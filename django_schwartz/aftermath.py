@@ -93,7 +93,7 @@ class Aftermath:
     def _suspect(self, entry: Entry) -> None:
         rows = Job.objects.using(entry.alias)
         leased_at = time.monotonic()
-        rows.entered([entry]).update(grabbed_until=ServerTime() + self._lease_seconds)
+        rows.held([entry]).update(grabbed_until=ServerTime() + self._lease_seconds)
         job = rows.filter(pk=entry.jobid, grabs=entry.grabs).first()
         if job is not None:
             self._suspects.append(job)
@@ -114,7 +114,7 @@ class Aftermath:
 
 
 def _release(alias: str, entries: Sequence[Entry]) -> None:
-    Job.objects.using(alias).entered(entries).update(grabbed_until=0)
+    Job.objects.using(alias).release(entries)
 
 
 def _release_grab(alias: str, pid: int, number: int) -> None:
@@ -128,6 +128,6 @@ def _release_grab(alias: str, pid: int, number: int) -> None:
 
 
 def _charge(entry: Entry, how: str) -> None:
-    job = Job.objects.using(entry.alias).entered([entry]).first()
+    job = Job.objects.using(entry.alias).held([entry]).first()
     if job is not None:
         job.crashed(f"The worker died: {how}.")

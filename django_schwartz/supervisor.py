@@ -58,18 +58,15 @@ class Slot:
         self.process.start()
         self._started_at = time.monotonic()
 
-    def clear(self) -> BaseProcess:
-        """Take the dead process away, and decide when the next may start."""
-        process, self.process = self.process, None
-        assert process is not None
-        process.join()
+    def clear(self) -> None:
+        """Forget the dead process, and decide when the next may start."""
+        self.process = None
         if self.ledger.last_life:
             self._pause = FIRST_PAUSE
             self._start_at = 0
         else:
             self._start_at = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        return process
 
     @property
     def last_life(self) -> float:
@@ -112,11 +109,11 @@ class Solo(Slot):
     def channel(self) -> list[Connection]:
         return [self._ours] if self._ours is not None and not self._ours.closed else []
 
-    def clear(self) -> BaseProcess:
+    def clear(self) -> None:
         self.hear()
         if self._ours is not None:
             self._ours.close()
-        return super().clear()
+        super().clear()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,10 +222,10 @@ class Supervisor:
     def _bury_dead(self) -> None:
         for slot in self._all:
             if slot.process is not None and slot.process.exitcode is not None:
-                self._bury(slot)
+                self._bury(slot, slot.process)
 
-    def _bury(self, slot: Slot) -> None:
-        process = slot.clear()
+    def _bury(self, slot: Slot, process: BaseProcess) -> None:
+        slot.clear()
         entries = list(slot.ledger.entries())
         slot.is_done = slot.ledger.farewell is Farewell.DONE
         if slot.ledger.open_grab:

@@ -17,10 +17,12 @@ RUN_VARIABLE = "DJANGO_SCHWARTZ_TEST_RUN"
 IS_CHILD = RUN_VARIABLE in os.environ
 ARE_TESTS = IS_CHILD or "pytest" in sys.modules
 
-if not IS_CHILD:
+if ARE_TESTS and not IS_CHILD:
     os.environ[RUN_VARIABLE] = tempfile.mkdtemp(prefix="django_schwartz_")
     atexit.register(shutil.rmtree, os.environ[RUN_VARIABLE], ignore_errors=True)
-FOLDER = Path(os.environ[RUN_VARIABLE])
+#: There is none for who only reads these settings: mypy would leave it behind.
+FOLDER = Path(os.environ[RUN_VARIABLE]) if ARE_TESTS else None
+QUEUE = str(FOLDER / "queue.sqlite3") if FOLDER else ":memory:"
 
 #: For child processes: a database that is not there, and an app of the test's own.
 ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
@@ -32,8 +34,8 @@ DATABASES = {
     "default": {},
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": ELSEWHERE or str(FOLDER / "queue.sqlite3"),
-        "TEST": {"NAME": str(FOLDER / "queue.sqlite3"), "DEPENDENCIES": []},
+        "NAME": ELSEWHERE or QUEUE,
+        "TEST": {"NAME": QUEUE, "DEPENDENCIES": []},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,

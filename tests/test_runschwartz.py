@@ -2,6 +2,7 @@
 
 import re
 import signal
+from functools import partial
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -249,38 +250,73 @@ def test_it_runs_inside_a_test_and_returns(client):
     assert not handle.is_pending
 
 
-def test_a_change_of_the_code_restarts_it_between_two_jobs(client, manage, slow_job, tmp_path):
+SOURCE = (
+    "from django_schwartz import Worker, register\n"
+    "@register\n"
+    "class Versioned(Worker):\n"
+    "    keep_exit_status_for = 60\n"
+    "    def work(self, job): job.permanent_failure('', {})\n"
+)
+
+
+@pytest.fixture
+def workers(tmp_path):
+    """The file of an app's workers: a worker that fails with exit status 11."""
     package = tmp_path / "changing"
     package.mkdir()
     (package / "__init__.py").touch()
-    workers = package / "workers.py"
-    source = (
-        "from django_schwartz import Worker, register\n"
-        "@register\n"
-        "class Versioned(Worker):\n"
-        "    keep_exit_status_for = 60\n"
-        "    def work(self, job): job.permanent_failure('', {})\n"
-    )
-    workers.write_text(source.format(11))
-    process = manage(
+    (package / "workers.py").write_text(SOURCE.format(11))
+    return package / "workers.py"
+
+
+@pytest.fixture
+def run_reloading(manage, workers):
+    """Start `runschwartz` with that app, and restart it when the code changes."""
+    return partial(
+        manage,
         "runschwartz",
         "--reload",
         "--delay",
         0.1,
-        PYTHONPATH=tmp_path,
-        DJANGO_SCHWARTZ_TEST_APP="changing",
+        PYTHONPATH=workers.parent.parent,
+        DJANGO_SCHWARTZ_TEST_APP=workers.parent.name,
     )
+
+
+def test_a_change_of_the_code_restarts_it_between_two_jobs(
+    client, run_reloading, workers, slow_job
+):
+    process = run_reloading()
     first = client.dispatch_async("Versioned")
     until(lambda: first.exit_status == 11)
     running, begun = slow_job("slow", 2)
     until(begun.exists)
 
-    workers.write_text(source.format(22) + "# longer\n")
+    workers.write_text(SOURCE.format(22) + "# longer\n")
     find_line(process, "starting anew")
     second = client.dispatch_async("Versioned")
 
     until(lambda: second.exit_status == 22)
     assert running.exit_status == 0
+    process.send_signal(signal.SIGTERM)
+    run_to_end(process)
+    assert process.returncode == 0
+
+
+def test_code_that_cannot_be_imported_leaves_it_at_work(client, run_reloading, workers):
+    process = run_reloading()
+    first = client.dispatch_async("Versioned")
+    until(lambda: first.exit_status == 11)
+
+    workers.write_text("import no_such_thing\n")
+    find_line(process, "cannot start, waiting for a change: ModuleNotFoundError: ")
+    meanwhile = client.dispatch_async("Versioned")
+    until(lambda: meanwhile.exit_status == 11)
+    workers.write_text(SOURCE.format(22))
+    find_line(process, "starting anew")
+    second = client.dispatch_async("Versioned")
+
+    until(lambda: second.exit_status == 22)
     process.send_signal(signal.SIGTERM)
     run_to_end(process)
     assert process.returncode == 0

@@ -37,12 +37,25 @@ class OneStatement(Dialect):
             f" grabbed_by = CASE WHEN grabbed_until > 0 AND grabbed_until <= {self.now}"
             f" AND grabbed_by IS NOT NULL THEN %s ELSE %s END,"
             f" grabbed_until = {self.now} + {seconds}"
-            f" WHERE jobid {among} RETURNING *, {self.now_us} AS grabbed_at"
+            f" WHERE jobid {among} RETURNING {self._read(jobs)}, {self.now_us} AS grabbed_at"
         )
         holders = [lease.grabbed_by + LAPSED, lease.grabbed_by]
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(sql, [*holders, *numbers, *params])
             return jobs.from_rows(cursor)
+
+    @staticmethod
+    def _read(candidates: "JobQuerySet") -> str:
+        """SQL of a job's columns, as its fields are selected."""
+        compiler = candidates.query.get_compiler(using=candidates.db)
+        quote = connections[candidates.db].ops.quote_name
+        columns = [
+            (field, quote(str(field.column))) for field in candidates.model._meta.concrete_fields
+        ]
+        return ", ".join(
+            f"{field.select_format(compiler, column, ())[0]} AS {column}"
+            for field, column in columns
+        )
 
     @staticmethod
     def _among(chosen: str) -> str:

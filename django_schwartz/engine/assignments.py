@@ -55,4 +55,4 @@ class Assignments:
 
 
 def _take_over(entry: Entry, lease: Lease) -> list[Job]:
-    return Job.objects.using(entry.alias).of(lease.seconds).entered([entry]).grab(lease)
+    return Job.objects.using(entry.alias).of(lease.seconds).held([entry]).grab(lease)

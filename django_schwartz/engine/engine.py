@@ -113,8 +113,12 @@ class Engine:
         self.stop()
 
     def run(self) -> None:
-        """Work until stopped, until `max_jobs`, or until nothing is due."""
+        """Work until stopped, until `max_jobs` or the like, or until nothing is due."""
         self._start()
+        farewell = self._work()
+        self._finish(farewell)
+
+    def _work(self) -> Farewell:
         while not self._is_finished():
             self._ledger.show_life()
             held_nothing = not len(self._holds)
@@ -128,11 +132,11 @@ class Engine:
             elif not self._terms.until_done:
                 self._wait_for_jobs()
             elif held_nothing and self._knows_all():
-                return self._finish(Farewell.DONE)
+                return Farewell.DONE
             else:
                 self._has_room.wait(LOOK_SECONDS)
         is_told_to = self._stopping.is_set() and not self.is_stuck
-        self._finish(Farewell.STOPPED if is_told_to else Farewell.RECYCLED)
+        return Farewell.STOPPED if is_told_to else Farewell.RECYCLED
 
     def _start(self) -> None:
         self._client.make_functions()
@@ -144,10 +148,14 @@ class Engine:
     def _is_finished(self) -> bool:
         return self._stopping.is_set() or self._is_spent()
 
+    @property
+    def _wanted(self) -> float:
+        return self._terms.max_jobs - self.grabbed
+
     def _is_spent(self) -> bool:
         terms = self._terms
         return (
-            self.grabbed >= terms.max_jobs
+            self._wanted <= 0
             or time.monotonic() > self._started_at + terms.max_age
             or (terms.max_rss < math.inf and (resident_bytes() or 0) > terms.max_rss)
         )
@@ -158,9 +166,7 @@ class Engine:
         grabbed = 0
         try:
             for lane in self._lanes:
-                jobs = lane.fill(
-                    min(self._terms.max_jobs - self.grabbed, MOST_HELD - len(self._holds))
-                )
+                jobs = lane.fill(min(self._wanted, MOST_HELD - len(self._holds)))
                 grabbed += len(jobs)
                 self.grabbed += len(jobs)
             self._note_trouble("")

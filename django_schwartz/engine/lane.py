@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from django_schwartz.engine.poller import Poller
 from django_schwartz.models import Job
 
 #: Seconds that a grabbed job may wait until somebody is free: what waits longer is given back.
@@ -13,6 +12,13 @@ HOARD_SECONDS = 0.1
 FAR_AHEAD = 500
 #: Bytes of args grabbed at once, about.
 BATCH_BYTES = 4_000_000
+
+
+class Grabs(Protocol):
+    """What grabs the jobs of a lane."""
+
+    def poll(self, limit: int) -> list[Job]:
+        """Grab up to `limit` jobs, in the order in which they are to be performed."""
 
 
 class Performers(Protocol):
@@ -50,7 +56,7 @@ class Lane:
     """
 
     def __init__(
-        self, poller: Poller, crew: Performers, *, clock: Callable[[], float] = time.monotonic
+        self, poller: Grabs, crew: Performers, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.crew = crew
         self._poller = poller

@@ -11,6 +11,7 @@ from django_schwartz.exceptions import traceback_of
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap, OfFunction
+from django_schwartz.perl_text import PerlTextField
 from django_schwartz.serializers import storable_text
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Error(OfFunction, models.Model):
         related_name="+",
         db_default=0,
     )
-    message = models.TextField()
+    message = PerlTextField()
     error_time = UnixTimeField(db_index=True)
     worker_id = models.CharField(max_length=255, null=True)
     exception = models.CharField(max_length=255, null=True)

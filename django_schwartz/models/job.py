@@ -19,6 +19,7 @@ from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
 from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
+from django_schwartz.perl_text import PerlCharField
 from django_schwartz.transactions import Tentative, may_be_rolled_back
 from django_schwartz.worker import FOREVER, current_job, registry
 
@@ -49,12 +50,12 @@ class Job(models.Model):
         FuncMap, models.PROTECT, db_column="funcid", db_index=False, related_name="+"
     )
     arg = ArgField(null=True)
-    uniqkey = models.CharField(max_length=255, null=True)
+    uniqkey = PerlCharField(max_length=255, null=True)
     insert_time = UnixTimeField(null=True)
     run_after = UnixTimeField()
     grabbed_until = UnixTimeField(default=0, db_default=0)
     priority = models.SmallIntegerField(null=True)
-    coalesce = models.CharField(max_length=255, null=True)
+    coalesce = PerlCharField(max_length=255, null=True)
 
     #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
     grabs = models.IntegerField(default=0, db_default=0)

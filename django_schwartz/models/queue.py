@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections, models
 from django.db.models.base import ModelState
@@ -45,6 +45,17 @@ class Priority(models.Func):
     output_field = models.IntegerField()
 
 
+class HeldJob(Protocol):
+    """A job, as somebody holds it: by one of these leases."""
+
+    @property
+    def jobid(self) -> int: ...
+    @property
+    def grabs(self) -> int: ...
+    @property
+    def leases(self) -> tuple[int, ...]: ...
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     @property
     def table(self) -> str:
@@ -72,7 +83,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Jobs whose lease ended with no outcome: their worker died, or took too long."""
         return self.free().filter(grabbed_until__gt=0)
 
-    def held(self, jobs: "Iterable[Job]") -> "JobQuerySet":
+    def held(self, jobs: "Iterable[HeldJob]") -> "JobQuerySet":
         """Those of the jobs that nobody grabbed, released or settled since they were read."""
         leases: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
         for job in jobs:
@@ -80,15 +91,6 @@ class JobQuerySet(models.QuerySet["Job"]):
         is_held = models.Q(pk__in=[])
         for (grabs, untils), jobids in leases.items():
             is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until__in=untils)
-        return self.filter(is_held)
-
-    def entered(self, entries: "Iterable[Entry]") -> "JobQuerySet":
-        """The same, of jobs that another process held."""
-        is_held = models.Q(pk__in=[])
-        for entry in entries:
-            is_held |= models.Q(
-                pk=entry.jobid, grabs=entry.grabs, grabbed_until__in=[*entry.leases]
-            )
         return self.filter(is_held)
 
     # Selection
@@ -144,7 +146,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     # Verbs
 
-    def release(self, jobs: "Iterable[Job]") -> int:
+    def release(self, jobs: "Iterable[HeldJob]") -> int:
         """Give back jobs that are held, for anybody to grab at once; tells how many were."""
         return self.held(jobs).update(grabbed_until=0)
 
