@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from django.db import Error
@@ -33,12 +34,14 @@ class Runner:
         delay: float,
         until_done: bool = False,
         max_jobs: int | None = None,
+        healthcheck: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
         self.delay = delay
         self.until_done = until_done
         self.max_jobs = max_jobs
+        self.healthcheck = healthcheck
         self.performed = 0
         self._stopping = threading.Event()
         self._housekeeping = Housekeeping(client.databases.aliases, clock=clock)
@@ -53,6 +56,8 @@ class Runner:
         self.client.make_functions()
         while not self._is_finished():
             self._housekeeping.keep()
+            if self.healthcheck:
+                self.healthcheck.touch()
             if self._step():
                 self.performed += 1
             elif self._is_done():
