@@ -30,9 +30,13 @@ LIMITS = ("max_jobs", "max_rss", "max_age")
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
-    """What a child is told. `terms` are those of an Engine."""
+    """What a child is told. `terms` are those of an Engine.
+
+    `names` are the names of all databases by alias, since a test changes those of the settings.
+    """
 
     databases: list[str]
+    names: dict[str, Any]
     abilities: list[str]
     log_level: int
     terms: dict[str, Any] = field(default_factory=dict)
@@ -58,9 +62,13 @@ def main(
 
 
 def _engine(orders: Orders, memory: MutableSequence[int], assigned: Connection | None) -> "Engine":
+    from django.db import connections
+
     from django_schwartz.client import TheSchwartz
     from django_schwartz.engine import Engine, Ledger, Terms, set_deadlines
 
+    for alias, name in orders.names.items():
+        connections.settings[alias]["NAME"] = name
     set_deadlines(orders.databases)
     client = TheSchwartz(orders.databases)
     for ability in orders.abilities:

@@ -33,7 +33,7 @@ def _here(performed):
 
 
 def run(*options):
-    call_command("runschwartz", "--until-done", "--no-reload", *options)
+    call_command("runschwartz", "--processes=0", "--until-done", "--no-reload", *options)
 
 
 # Where it looks

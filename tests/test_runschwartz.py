@@ -245,7 +245,7 @@ def test_it_runs_inside_a_test_and_returns(client):
 
     handle = client.dispatch_async("Here")
 
-    call_command("runschwartz", "--until-done", "--worker", "Here")
+    call_command("runschwartz", "--processes=0", "--until-done", "--worker", "Here")
 
     assert not handle.is_pending
 

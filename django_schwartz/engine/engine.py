@@ -92,11 +92,10 @@ class Engine:
         self.is_stuck = False
 
     def _make_lanes(self, assigned: Connection | None) -> list[Lane]:
+        on_room = self._wake if assigned else self._has_room.set
         hands = Hands(self._client, self._holds, self._ledger, self._terms.lease_seconds)
         poller = Assignments(hands, assigned, wake=self._ears.wake) if assigned else Poller(hands)
-        crew = Crew(
-            self._holds, self._aliases, threads=self._terms.threads, on_room=self._has_room.set
-        )
+        crew = Crew(self._holds, self._aliases, threads=self._terms.threads, on_room=on_room)
         return [Lane(poller, crew)]
 
     def stop(self) -> None:
@@ -105,6 +104,10 @@ class Engine:
         For any thread, and for signal handlers.
         """
         self._stopping.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the main thread look around, whatever it waits for."""
         self._has_room.set()
         self._ears.wake()
 

@@ -125,6 +125,7 @@ class Command(BaseCommand):
 
     def _supervise(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
         """Run to the end; True if that is a change of the code."""
+        _check_that_children_see(client.databases.aliases)
         supervisor = Supervisor(
             _orders(client, options),
             Plan(
@@ -187,6 +188,7 @@ def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
     }
     return Orders(
         databases=client.databases.aliases,
+        names={alias: connections.settings[alias]["NAME"] for alias in connections},
         abilities=client.all_abilities,
         log_level=LEVELS.get(options["verbosity"], logging.DEBUG),
         terms={
@@ -198,6 +200,18 @@ def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
             **{name: limit for name, limit in limits.items() if limit},
         },
     )
+
+
+def _check_that_children_see(aliases: list[str]) -> None:
+    """Raise CommandError if other processes could not see what is queued there."""
+    for connection in (connections[alias] for alias in aliases):
+        is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()  # type: ignore[attr-defined]
+        if connection.in_atomic_block or is_in_memory:
+            where = "in memory" if is_in_memory else "in an open transaction"
+            raise CommandError(
+                f"Worker processes cannot see what is {where} ({connection.alias!r}): use "
+                "--processes 0, which performs jobs in this process."
+            )
 
 
 def _changes_of_code(stop: Callable[[], object]) -> list[bool]:
