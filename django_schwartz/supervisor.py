@@ -154,6 +154,12 @@ class Supervisor:
 
     def run(self) -> None:
         child.set_title(f"supervisor of {len(self._slots)} processes")
+        try:
+            self._supervise()
+        finally:
+            self._signal_all(signal.SIGKILL)  # of an end in order nothing is left
+
+    def _supervise(self) -> None:
         while not self._is_over():
             if not self.is_stopping:
                 self._start_missing()

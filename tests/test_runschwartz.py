@@ -72,7 +72,7 @@ def test_it_ends_after_max_jobs(client, manage):
     for number in range(5):
         client.dispatch_async("Note", number)
 
-    process = manage("runschwartz", "--max-jobs", 2)
+    process = manage("runschwartz", "--processes", 0, "--max-jobs", 2)
     run_to_end(process)
 
     assert process.returncode == 0
@@ -83,7 +83,7 @@ def test_it_ends_after_max_jobs(client, manage):
 def test_a_signal_lets_the_running_job_finish(manage, slow_job, client, number):
     handle, begun = slow_job("first", 1)
     waiting = client.dispatch_async("Note", "never begun")
-    process = manage("runschwartz")
+    process = manage("runschwartz", "--threads", 1)
     until(begun.exists)
 
     process.send_signal(number)
@@ -230,7 +230,7 @@ def test_an_unknown_database_is_refused_with_what_there_is(database):
         call_command("runschwartz", "--database", "nowhere", "--no-reload")
 
 
-@pytest.mark.parametrize("option", [("--max-jobs", "0"), ("--delay", "-1"), ("--processes", "2")])
+@pytest.mark.parametrize("option", [("--max-jobs", "0"), ("--delay", "-1"), ("--processes", "-1")])
 def test_a_senseless_number_is_refused(database, option):
     with pytest.raises(CommandError, match=option[0]):
         call_command("runschwartz", *option)

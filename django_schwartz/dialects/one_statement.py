@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
 
 #: How a job's priority counts, in the words of the index on it.
-PRIORITY = "COALESCE(priority, 0)"
+PRIORITY = "COALESCE(job.priority, 0)"
 
 
 class OneStatement(Dialect):

@@ -32,11 +32,19 @@ class Hands:
         terms = self.client.lease(self.client.all_abilities, alias)
         if alias in self._unanswered:
             lease, leased_at = self._unanswered[alias]
-            grabbed = _found(alias, lease)
-        else:
-            lease, leased_at = self._shortened(terms), time.monotonic()
-            grabbed = self._grab(alias, grab, lease, leased_at) if lease.seconds else []
-        for job in grabbed:
+            found = _found(alias, lease)
+            self._hold(alias, found, terms, lease, leased_at)
+            if found:
+                return found
+        lease, leased_at = self._shortened(terms), time.monotonic()
+        grabbed = self._grab(alias, grab, lease, leased_at) if lease.seconds else []
+        self._hold(alias, grabbed, terms, lease, leased_at)
+        return grabbed
+
+    def _hold(
+        self, alias: str, jobs: list[Job], terms: Lease, lease: Lease, leased_at: float
+    ) -> None:
+        for job in jobs:
             self.holds.add(
                 job,
                 lease_seconds=lease.seconds[job.func_id],
@@ -45,7 +53,6 @@ class Hands:
             )
         self._unanswered.pop(alias, None)
         self._ledger.open_grab = 0
-        return grabbed
 
     def _shortened(self, terms: Lease) -> Lease:
         at_most = self._lease_seconds
