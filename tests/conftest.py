@@ -13,11 +13,10 @@ from django_schwartz import dialects
 from django_schwartz.apps import make_functions
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import FuncMap
-from django_schwartz.worker import registry
 from tests import router
 from tests import settings as test_settings
 
-pytest_plugins = ["tests.plugin_no_skip"]
+pytest_plugins = ["tests.plugin_no_skip", "django_schwartz.pytest_plugin"]
 
 ROOT = Path(__file__).parent.parent
 DATABASES = ["sqlite", "postgresql"]
@@ -148,10 +147,8 @@ def dialect(request, database, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _forget_workers(monkeypatch):
+def _forget_workers(schwartz_workers):
     """Workers that a test registers are gone after it."""
-    monkeypatch.setattr(registry, "_workers", dict(registry._workers))
-    monkeypatch.setattr(registry, "conflicts", [])
 
 
 @pytest.fixture

@@ -123,6 +123,8 @@ class Dialect:
     divide: ClassVar[str] = "DIV"
     #: What an insert writes for a jobid that the database is to give.
     next_jobid: ClassVar[str] = "NULL"
+    #: Whether a transaction in which a statement failed takes no other.
+    is_spoilt_by_failure: ClassVar[bool] = False
 
     def __init__(self) -> None:
         #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to

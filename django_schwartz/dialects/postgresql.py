@@ -12,6 +12,7 @@ class PostgreSQL(OneStatement):
     now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
+    is_spoilt_by_failure = True
 
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
     #: many connections, read-only, shutting down.
