@@ -33,8 +33,8 @@ class Crash(BaseException):
 class Sandbox:
     """While it is entered, the connection's transactions are savepoints of the open one.
 
-    `before_statement` is called with the SQL of each statement, COMMIT included. `crash()` does to the database what
-    the death of the process would do.
+    `before_statement` is called with the SQL of each statement, COMMIT included. `crash()` does to
+    the database what the death of the process would do.
     """
 
     def __init__(
