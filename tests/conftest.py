@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from django.test import TestCase
 
 from django_schwartz import dialects
 from django_schwartz.apps import make_functions
@@ -15,6 +16,7 @@ from django_schwartz.client import TheSchwartz
 from django_schwartz.models import FuncMap
 from tests import router
 from tests import settings as test_settings
+from tests.cases import run_case
 
 pytest_plugins = ["tests.plugin_no_skip", "django_schwartz.pytest_plugin"]
 
@@ -163,6 +165,23 @@ def http():
     from django.test import Client
 
     return Client()
+
+
+@pytest.fixture
+def in_test_case(database):
+    """Run a function inside a TestCase of Django's, and give what it returns."""
+
+    def run(test):
+        given = []
+
+        class Case(TestCase):
+            def test_it(self):
+                given.append(test())
+
+        run_case(Case, database)
+        return given.pop()
+
+    return run
 
 
 @pytest.fixture

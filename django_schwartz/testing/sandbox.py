@@ -12,6 +12,7 @@ from django.db import connections
 
 from django_schwartz.dialects import dialect_of
 from django_schwartz.models import FuncMap
+from django_schwartz.performance import StopNow
 
 #: What Django knows of an open transaction, as it is where none is open.
 NO_TRANSACTION: dict[str, Any] = {
@@ -26,7 +27,7 @@ NO_TRANSACTION: dict[str, Any] = {
 LISTS = ("savepoint_ids", "atomic_blocks", "run_on_commit")
 
 
-class Crash(BaseException):
+class Crash(StopNow):
     """The worker is dead: nothing that its code says reaches the database any more."""
 
 
