@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import django
 from django.db import transaction
 
-from django_schwartz.client import TheSchwartz
+from django_schwartz.client import Ability, TheSchwartz
 from django_schwartz.conf import conf
 from django_schwartz.models import Job, JobHandle
 from django_schwartz.performance import Performance
@@ -22,7 +22,6 @@ from django_schwartz.testing.rows import Row, Table, differences, primary_keys, 
 from django_schwartz.testing.rows import varying as varying_columns
 from django_schwartz.testing.sandbox import Crash, Sandbox
 from django_schwartz.testing.work import recorded
-from django_schwartz.worker import Worker
 
 #: Folders of code that is not the project's.
 OURS = (str(Path(django.__file__).parent) + os.sep, str(Path(__file__).parents[1]) + os.sep)
@@ -48,7 +47,7 @@ class NotIdempotent(AssertionError):
 
 
 def check_idempotent(
-    worker: type[Worker], arg: object = None, *, databases: Iterable[str] = (), **fields: Any
+    worker: Ability, arg: object = None, *, databases: Iterable[str] = (), **fields: Any
 ) -> None:
     """Assert that the worker may be killed anywhere and run again, with that arg.
 
@@ -67,12 +66,13 @@ class Check:
     """One job, run over and over, from the same rows each time."""
 
     def __init__(
-        self, worker: type[Worker], arg: object, aliases: tuple[str, ...], fields: dict[str, Any]
+        self, worker: Ability, arg: object, aliases: tuple[str, ...], fields: dict[str, Any]
     ) -> None:
         self.aliases = aliases
         self.client = TheSchwartz(list(conf().databases))
         self.client.can_do(worker)
-        self.handle: JobHandle = self.client.dispatch_async(worker.funcname, arg, **fields)
+        [funcname] = self.client.all_abilities
+        self.handle: JobHandle = self.client.dispatch_async(funcname, arg, **fields)
         self.known = primary_keys(tables(aliases))
 
     def run(self) -> None:
