@@ -109,6 +109,41 @@ def test_what_needs_a_transaction_is_refused_as_outside_one(in_test_case, databa
     assert ("select_for_update cannot be used outside" in message) is is_refused
 
 
+def test_rows_are_read_in_chunks_while_others_are_written(in_test_case):
+    @register
+    class Copy(Worker):
+        def work(self, job):
+            for trace in Trace.objects.filter(jobid=0).order_by("pk").iterator(chunk_size=2):
+                Trace.objects.create(jobid=1, what=f"{trace.what} again")
+            job.completed()
+
+    def work():
+        for number in range(5):
+            Trace.objects.create(jobid=0, what=number)
+        dispatch("Copy")
+        assert_completed(work_until_done())
+        return Trace.objects.filter(jobid=1).count()
+
+    assert in_test_case(work) == 5
+
+
+def test_a_worker_that_switches_autocommit_off_commits_by_itself(in_test_case, database):
+    @register
+    class Manual(Worker):
+        def work(self, job):
+            transaction.set_autocommit(False, using=database)
+            Trace.objects.create(jobid=1, what="committed")
+            transaction.commit(using=database)
+            Trace.objects.create(jobid=1, what="rolled back")
+
+    def work():
+        dispatch("Manual")
+        work_until_done()
+        return notes(), transaction.get_autocommit(using=database)
+
+    assert in_test_case(work) == (["committed"], False)
+
+
 def test_a_worker_that_closes_its_connection_leaves_the_tests_alone(in_test_case):
     @register
     class Close(Worker):
