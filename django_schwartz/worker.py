@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -131,6 +131,15 @@ class Registry:
     def unregister(self, worker: type[Worker]) -> None:
         if self._workers.get(worker.funcname) is worker:
             del self._workers[worker.funcname]
+
+    @contextmanager
+    def as_it_was(self) -> Iterator[None]:
+        """Forget, after the block, what was registered in it."""
+        workers, conflicts = dict(self._workers), list(self.conflicts)
+        try:
+            yield
+        finally:
+            self._workers, self.conflicts = workers, conflicts
 
     def __iter__(self) -> Iterator[type[Worker]]:
         return iter(list(self._workers.values()))

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from django.test import TestCase
 
 from django_schwartz import dialects
 from django_schwartz.apps import make_functions
 from django_schwartz.client import TheSchwartz
 from django_schwartz.databases import known_deaths
 from django_schwartz.models import FuncMap
-from django_schwartz.worker import registry
 from tests import router
 from tests import settings as test_settings
+from tests.cases import run_case
 
-pytest_plugins = ["tests.plugin_no_skip"]
+pytest_plugins = ["tests.plugin_no_skip", "django_schwartz.pytest_plugin"]
 
 ROOT = Path(__file__).parent.parent
 DATABASES = ["sqlite", "postgresql"]
@@ -162,10 +163,8 @@ def dialect(request, database, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _forget_workers(monkeypatch):
+def _forget_workers(schwartz_workers):
     """Workers that a test registers are gone after it."""
-    monkeypatch.setattr(registry, "_workers", dict(registry._workers))
-    monkeypatch.setattr(registry, "conflicts", [])
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +185,23 @@ def http():
     from django.test import Client
 
     return Client()
+
+
+@pytest.fixture
+def in_test_case(database):
+    """Run a function inside a TestCase of Django's, and give what it returns."""
+
+    def run(test):
+        given = []
+
+        class Case(TestCase):
+            def test_it(self):
+                given.append(test())
+
+        run_case(Case, database)
+        return given.pop()
+
+    return run
 
 
 @pytest.fixture

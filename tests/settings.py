@@ -89,5 +89,6 @@ ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"
 SECRET_KEY = "for the tests alone"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -147,6 +147,8 @@ class Dialect:
     divide: ClassVar[str] = "DIV"
     #: What an insert writes for a jobid that the database is to give.
     next_jobid: ClassVar[str] = "NULL"
+    #: Whether a transaction in which a statement failed takes no other.
+    is_spoilt_by_failure: ClassVar[bool] = False
 
     #: Options of a connection that end its waiting for a database that hangs.
     deadlines: ClassVar[Mapping[str, Any]] = {}

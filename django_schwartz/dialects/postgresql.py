@@ -29,6 +29,7 @@ class PostgreSQL(OneStatement):
     given_funcids = "unnest(%s::bigint[]) AS given(funcid)"
     # Under another isolation the snapshot is the transaction's, and may be old.
     seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
+    is_spoilt_by_failure = True
 
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
     #: many connections, read-only, shutting down.
