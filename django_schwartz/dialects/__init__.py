@@ -16,6 +16,7 @@ from django_schwartz.dialects.portable import (
     Row,
     ServerMicroseconds,
     ServerTime,
+    ServerTimeIn,
     dialect_of,
 )
 from django_schwartz.dialects.postgresql import PostgreSQL
@@ -35,6 +36,7 @@ __all__ = [
     "SQLite",
     "ServerMicroseconds",
     "ServerTime",
+    "ServerTimeIn",
     "dialect_of",
 ]
 
