@@ -19,14 +19,16 @@ from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
-from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
+from django_schwartz.models.queue import JobQuerySet, Moments, Priority
+from django_schwartz.models.quick import QuicklyMade
+from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.transactions import Tentative
 from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
 
 
-class Job(models.Model):
+class Job(QuicklyMade):
     """A job posted to the queue, grabbed and performed by a worker.
 
     Beside its columns it takes `funcname` and `funcid`. Times are aware datetimes; given ones may
@@ -55,6 +57,7 @@ class Job(models.Model):
     meta = models.JSONField(null=True)
 
     objects = JobQuerySet.as_manager()
+    quick_properties = {"funcname": "_funcname"}
 
     #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
     #: one's.
@@ -169,14 +172,13 @@ class Job(models.Model):
             job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True).first()
         return job
 
-    def become_stored(self, row: Inserted, *, funcid: int, using: str) -> None:
+    def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""
         self.jobid, self.func_id, self.is_duplicate = row.jobid, funcid, False
-        self.insert_time = SECONDS.to_python(row.insert_time)
-        self.run_after = SECONDS.to_python(row.run_after)
-        self.dispatched_at = MICROSECONDS.to_python(row.dispatched_at)
+        self.insert_time = moments.of_seconds(row.insert_time)
+        self.run_after = moments.of_seconds(row.run_after)
+        self.dispatched_at = moments.of_microseconds(row.dispatched_at)
         self._state.db, self._state.adding = using, False
-        signals.job_dispatched.send_robust(type(self), job=self)
 
     def become_duplicate_of(self, jobid: int, *, funcid: int, using: str) -> None:
         """Take the place of the queued job that has this job's uniqkey."""
@@ -390,7 +392,7 @@ def _checked_status(status: int) -> int:
     return status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobHandle:
     """A job's database and number, to ask for it later. str() is "alias-jobid"."""
 
