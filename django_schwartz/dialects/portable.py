@@ -140,6 +140,7 @@ class Dialect:
         #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to
         #: open the race.
         self.after_select: Callable[[], object] = lambda: None
+        self._quoted_columns = ""
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         """Lease up to `limit` of the candidates, in their order.
@@ -205,10 +206,15 @@ class Dialect:
             return Inserted(jobid, *cursor.fetchone())
 
     def _insert_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        columns = ", ".join(map(connections[jobs.db].ops.quote_name, INSERTED))
         values = ", ".join([self._placeholders(tuple(map(_kind_of, row))) for row in rows])
         params = [value for row in rows for value in row if value is not None]
-        return f"INSERT INTO {jobs.table} ({columns}) VALUES {values}", params
+        return f"INSERT INTO {jobs.table} ({self._columns(jobs)}) VALUES {values}", params
+
+    def _columns(self, jobs: "JobQuerySet") -> str:
+        if not self._quoted_columns:
+            quoted = map(connections[jobs.db].ops.quote_name, INSERTED)
+            self._quoted_columns = ", ".join(quoted)
+        return self._quoted_columns
 
     @cache  # noqa: B019 # there is one dialect of each vendor, for ever
     def _placeholders(self, kinds: tuple[type | None, ...]) -> str:
