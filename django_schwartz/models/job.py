@@ -174,7 +174,9 @@ class Job(QuicklyMade):
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""
-        self.jobid, self.func_id, self.is_duplicate = row.jobid, funcid, False
+        self.jobid, self.is_duplicate = row.jobid, False
+        if self.func_id != funcid:
+            self.func_id = funcid
         self.insert_time = moments.of_seconds(row.insert_time)
         self.run_after = moments.of_seconds(row.run_after)
         self.dispatched_at = moments.of_microseconds(row.dispatched_at)

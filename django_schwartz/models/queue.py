@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
@@ -13,7 +13,7 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual
 from django_schwartz import signals
 from django_schwartz.dialects import INSERTED, Lease, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
-from django_schwartz.models.rows import SECONDS, Rows
+from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Moments:
 
     def __init__(self) -> None:
         self._seconds: dict[int, datetime | None] = {}
+        self._microseconds: dict[int, datetime | None] = {}
 
     def of_seconds(self, seconds: int) -> datetime | None:
         if seconds not in self._seconds:
@@ -40,9 +41,9 @@ class Moments:
         return self._seconds[seconds]
 
     def of_microseconds(self, microseconds: int) -> datetime | None:
-        seconds, rest = divmod(microseconds, 1_000_000)
-        second = self.of_seconds(seconds)
-        return second and second + timedelta(microseconds=rest)
+        if microseconds not in self._microseconds:
+            self._microseconds[microseconds] = MICROSECONDS.to_python(microseconds)
+        return self._microseconds[microseconds]
 
 
 class Priority(models.Func):
