@@ -5,19 +5,21 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
 
 from django.db import connections, transaction
 
+from django_schwartz.batches import Batches
 from django_schwartz.conf import conf
 from django_schwartz.databases import Databases
 from django_schwartz.dialects import Lease, dialect_of
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
-from django_schwartz.models.queue import checked_values
+from django_schwartz.models.rows import check_storable
 from django_schwartz.performance import Performance, fails_as_unreadable, perform
 from django_schwartz.signals import printable
 from django_schwartz.worker import Worker, current_job, registry
@@ -123,27 +125,45 @@ class TheSchwartz:
         """
         made = _made_job(job, arg, fields)
         if on_commit:
-            checked_values(made)
-            _after_commit(partial(self._dispatch, [made], using))
+            check_storable(made)
+            _after_commit(partial(self._dispatch, Batches([made]), using))
             return None
-        return self._dispatch([made], using)[0]
+        return self._dispatch(Batches([made]), using)[0]
 
-    def dispatch_jobs(self, jobs: Iterable[Job], *, using: str | None = None) -> list[JobHandle]:
+    def dispatch_jobs(
+        self,
+        jobs: Iterable[Job],
+        *,
+        using: str | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> list[JobHandle]:
         """Put many jobs into the queue, all in one database and one transaction.
 
         Gives a handle for each, and raises, as dispatch_async; ValueError, too, for uniqkeys whose
-        home databases differ.
-        """
-        many = list(jobs)
-        return self._dispatch(many, using) if many else []
+        home databases differ. The jobs may be an iterator of any length: they are taken by the
+        thousand. `on_progress` is then called with the number of jobs so far, which are not
+        committed yet.
 
-    def _dispatch(self, jobs: list[Job], using: str | None) -> list[JobHandle]:
+        When the database dies after more than the first thousand of an iterator's, its error is
+        raised, for those cannot be had again for another database.
+        """
+        batches = Batches(jobs)
+        return self._dispatch(batches, using, on_progress) if batches.first else []
+
+    def _dispatch(
+        self,
+        batches: Batches[Job],
+        using: str | None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> list[JobHandle]:
         chosen = using or self.databases.in_transaction()
         if chosen is not None:
-            return _store(jobs, chosen)
-        for alias in self._order_for(jobs):
+            return _store(batches, chosen, on_progress)
+        for alias in self._order_for(batches.first):
             with self.databases.failing_over(alias):
-                return _store(jobs, alias)
+                return _store(batches, alias, on_progress)
+            if batches.is_spent:
+                raise self.databases.causes[alias]
         raise self.databases.all_dead()
 
     def _order_for(self, jobs: list[Job]) -> Iterator[str]:
@@ -405,14 +425,18 @@ def _after_commit(dispatch: Callable[[], object]) -> None:
         transaction.on_commit(dispatch, using=open_one)
 
 
-def _store(jobs: list[Job], alias: str) -> list[JobHandle]:
-    queue = Job.objects.using(alias)
-    if len(jobs) == 1:
-        queue.dispatch(jobs)
-    else:
-        with transaction.atomic(using=alias):
-            queue.dispatch(jobs)
-    return [job.handle for job in jobs if job.handle is not None]
+def _store(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    handles: list[JobHandle] = []
+    is_one = len(batches.first) == 1
+    with nullcontext() if is_one else transaction.atomic(using=alias):
+        for batch in batches:
+            Job.objects.using(alias).dispatch(batch)
+            handles += [handle for job in batch if (handle := job.handle) is not None]
+            if on_progress:
+                on_progress(len(handles))
+    return handles
 
 
 def _coalescing(jobs: JobQuerySet, value: str | None, prefix: str | None) -> JobQuerySet:

@@ -42,7 +42,7 @@ class Scoreboard:
         self._forget_at = clock()
 
     def beat(self, jobs: Sequence[Job] = ()) -> None:
-        """Tell that this process lives and performs these jobs. One statement; a second at times.
+        """Tell that this process lives and performs these jobs. One statement; more at times.
 
         Outside of a transaction.
         """
@@ -75,6 +75,8 @@ class Scoreboard:
 
     def _forget(self) -> None:
         rows = WorkerProcess.objects.using(self.using)
+        # Of those that are gone, none hears: no dispatch need be told that one waits.
+        rows.gone().filter(is_idle=True).update(is_idle=False)
         if gone := list(rows.forgotten().values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
             rows.forgotten().filter(pk__in=gone).delete()
 

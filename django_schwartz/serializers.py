@@ -14,6 +14,7 @@ from django_schwartz.storable import StorableError, freeze, looks_frozen, thaw
 #: are.
 ARG_FORMATS = ("json", "storable", "raw")
 
+_to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 #: Characters kept of an error's message or traceback.
 MAX_TEXT = 65_536
 
@@ -37,7 +38,7 @@ def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
 
 def _encode_json(value: object) -> bytes:
     try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        text = _to_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
             f"arg must be None, str, bytes, a number, a list or a dict that JSON can hold: {error}"

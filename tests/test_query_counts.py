@@ -109,17 +109,38 @@ def test_a_dispatch_inside_a_transaction_is_one_statement(client, database, sent
     assert words == ["INSERT"]
 
 
-@pytest.mark.parametrize(
-    ("number", "inserts"), [(2, 1), (500, 1), (501, 2), (1000, 2), (2001, 5)], ids=str
-)
-def test_a_dispatch_of_many_is_a_statement_for_each_500_in_one_transaction(
-    client, sent, number, inserts
+#: What inserts up to 1,000 jobs. PostgreSQL is asked for their numbers, and then takes them.
+BULK = {"sqlite": ["INSERT"], "postgresql": ["SELECT", "COPY"]}
+UNIQUE_BULK = {"sqlite": ["INSERT"], "postgresql": ["SELECT", "INSERT"]}
+
+
+def inserts(number, database):
+    """The statements that insert so many jobs."""
+    thousands, rest = divmod(number, 1000)
+    return BULK[database] * thousands + (["INSERT"] if rest else [])
+
+
+@pytest.mark.parametrize("number", [2, 10, 1000, 1001, 2002])
+def test_a_dispatch_of_many_is_two_statements_for_each_thousand_in_one_transaction(
+    client, database, sent, number
 ):
     jobs = [Job(funcname="Keep", arg=n) for n in range(number)]
 
     words = sent(lambda: client.dispatch_jobs(jobs))
 
-    assert words == ["BEGIN", *["INSERT"] * inserts, "COMMIT"]
+    assert words == ["BEGIN", *inserts(number, database), "COMMIT"]
+
+
+def test_a_dispatch_of_many_with_uniqkeys_is_two_statements_and_one_more_for_duplicates(
+    client, database, sent
+):
+    def dispatch():
+        client.dispatch_jobs(Job(funcname="Keep", uniqkey=n) for n in range(1000))
+
+    first, again = sent(dispatch), sent(dispatch)
+
+    assert work_of(first) == UNIQUE_BULK[database]
+    assert work_of(again) == [*UNIQUE_BULK[database], "SELECT"]
 
 
 def test_a_dispatch_of_one_by_dispatch_jobs_needs_no_transaction(client, sent):
@@ -232,14 +253,14 @@ def test_giving_a_job_back(grabbed, sent):
     assert sent(job.give_back) == ["BEGIN", "UPDATE", "COMMIT"]
 
 
-@pytest.mark.parametrize(("children", "inserts"), [(1, 1), (500, 1), (501, 2)])
-def test_replacing_a_job(grabbed, sent, children, inserts):
+@pytest.mark.parametrize("children", [1, 10, 1000, 1001])
+def test_replacing_a_job(grabbed, database, sent, children):
     job = grabbed(Drop)
     others = [Job(funcname="Drop") for _ in range(children)]
 
     words = sent(lambda: job.replace_with(*others))
 
-    assert words == ["BEGIN", "DELETE", *["INSERT"] * inserts, "COMMIT"]
+    assert words == ["BEGIN", "DELETE", *inserts(children, database), "COMMIT"]
 
 
 def test_a_verdict_inside_a_transaction_is_a_savepoint(grabbed, database, sent):

@@ -126,6 +126,17 @@ def test_processes_gone_for_long_are_forgotten_in_time(scoreboard, now):
     assert WorkerProcess.objects.count() == 2
 
 
+def test_nobody_need_be_told_of_jobs_for_a_process_that_is_gone(scoreboard):
+    gone, slow = process("gone:1", ago=70), process("slow:1", ago=50)
+    WorkerProcess.objects.update(is_idle=True)
+
+    scoreboard.beat()
+
+    gone.refresh_from_db()
+    slow.refresh_from_db()
+    assert (gone.is_idle, slow.is_idle) == (False, True)
+
+
 def test_the_table_is_named_as_the_statements_name_it():
     assert WorkerProcess._meta.db_table == SCOREBOARD
 

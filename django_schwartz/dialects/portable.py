@@ -6,7 +6,8 @@ The SQL here goes through parameter formatting: a percent sign of its own is dou
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from django.db import (
     Error,
@@ -57,6 +58,13 @@ class Later(int):
     """That many microseconds after the server's time."""
 
 
+def _kind_of(value: object) -> type | None:
+    """What decides on a value's placeholder: whether it is None, Later, or something else."""
+    if value is None:
+        return None
+    return Later if type(value) is Later else object
+
+
 def dialect_of(connection: BaseDatabaseWrapper) -> "Dialect":
     return DIALECTS[connection.vendor]
 
@@ -86,8 +94,7 @@ class Level:
     share: int = 1
 
 
-@dataclass(frozen=True)
-class Inserted:
+class Inserted(NamedTuple):
     """What the database made of an inserted job: its id, and its times in the columns' units."""
 
     jobid: int
@@ -157,6 +164,7 @@ class Dialect:
         #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to
         #: open the race.
         self.after_select: Callable[[], object] = lambda: None
+        self._quoted_columns = ""
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         """Lease up to `limit` of the candidates, in their order.
@@ -258,24 +266,31 @@ class Dialect:
             return Inserted(jobid, *cursor.fetchone())
 
     def _insert_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        columns = ", ".join(map(connections[jobs.db].ops.quote_name, INSERTED))
-        values = ", ".join(f"({self._placeholders(row)})" for row in rows)
+        values = ", ".join([self._placeholders(tuple(map(_kind_of, row))) for row in rows])
         params = [value for row in rows for value in row if value is not None]
-        return f"INSERT INTO {jobs.table} ({columns}) VALUES {values}", params
+        return f"INSERT INTO {jobs.table} ({self._columns(jobs)}) VALUES {values}", params
 
-    def _placeholders(self, row: Row) -> str:
-        pairs = zip(INSERTED, row, strict=True)
-        return ", ".join(self._placeholder(column, value) for column, value in pairs)
+    def _columns(self, jobs: "JobQuerySet") -> str:
+        if not self._quoted_columns:
+            quoted = map(connections[jobs.db].ops.quote_name, INSERTED)
+            self._quoted_columns = ", ".join(quoted)
+        return self._quoted_columns
 
-    def _placeholder(self, column: str, value: object) -> str:
-        if value is None:
+    @cache  # noqa: B019 # there is one dialect of each vendor, for ever
+    def _placeholders(self, kinds: tuple[type | None, ...]) -> str:
+        """The placeholders of a row, whose values are None, Later, or something else."""
+        pairs = zip(INSERTED, kinds, strict=True)
+        return f"({', '.join([self._placeholder(*pair) for pair in pairs])})"
+
+    def _placeholder(self, column: str, kind: type | None) -> str:
+        if kind is None:
             return {
                 "jobid": self.next_jobid,
                 "insert_time": self.now,
                 "run_after": self.now,
                 "dispatched_at": self.now_us,
             }.get(column, "NULL")
-        if isinstance(value, Later):
+        if kind is Later:
             return self.later_us if column == "scheduled_for" else self.later_seconds
         return "%s"
 

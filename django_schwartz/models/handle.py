@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django_schwartz.models.queue import JobQuerySet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobHandle:
     """A job's database and number, to ask for it later. str() is "alias-jobid"."""
 

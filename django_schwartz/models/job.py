@@ -18,7 +18,9 @@ from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
-from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
+from django_schwartz.models.queue import JobQuerySet, Moments, Priority
+from django_schwartz.models.quick import QuicklyMade
+from django_schwartz.models.rows import MICROSECONDS, SECONDS
 from django_schwartz.perl_text import PerlCharField
 from django_schwartz.transactions import Tentative, may_be_rolled_back
 from django_schwartz.worker import FOREVER, current_job, registry
@@ -38,7 +40,7 @@ class Holder(Protocol):
         """Return when every verdict given so far is in the database."""
 
 
-class Job(models.Model):
+class Job(QuicklyMade):
     """A job posted to the queue, grabbed and performed by a worker.
 
     Beside its columns it takes `funcname` and `funcid`. Times are aware datetimes; given ones may
@@ -67,6 +69,7 @@ class Job(models.Model):
     meta = models.JSONField(null=True)
 
     objects = JobQuerySet.as_manager()
+    quick_properties = {"funcname": "_funcname"}
 
     #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
     #: one's.
@@ -210,14 +213,15 @@ class Job(models.Model):
             job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True).first()
         return job
 
-    def become_stored(self, row: Inserted, *, funcid: int, using: str) -> None:
+    def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""
-        self.jobid, self.func_id, self.is_duplicate = row.jobid, funcid, False
-        self.insert_time = SECONDS.to_python(row.insert_time)
-        self.run_after = SECONDS.to_python(row.run_after)
-        self.dispatched_at = MICROSECONDS.to_python(row.dispatched_at)
+        self.jobid, self.is_duplicate = row.jobid, False
+        if self.func_id != funcid:
+            self.func_id = funcid
+        self.insert_time = moments.of_seconds(row.insert_time)
+        self.run_after = moments.of_seconds(row.run_after)
+        self.dispatched_at = moments.of_microseconds(row.dispatched_at)
         self._state.db, self._state.adding = using, False
-        signals.job_dispatched.send_robust(type(self), job=self)
 
     def become_duplicate_of(self, jobid: int, *, funcid: int, using: str) -> None:
         """Take the place of the queued job that has this job's uniqkey."""

@@ -1,10 +1,9 @@
 """Which jobs: the states of the queue as querysets, the grab, and the dispatch."""
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,28 +13,41 @@ from django.db.models.functions import Left
 from django.db.models.lookups import Exact, GreaterThanOrEqual
 
 from django_schwartz import signals
-from django_schwartz.conf import conf
-from django_schwartz.dialects import INSERTED, Later, Lease, Level, Row, ServerTime, dialect_of
+from django_schwartz.dialects import INSERTED, Lease, Level, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
-from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
-from django_schwartz.models.arg import stored_arg
-from django_schwartz.models.funcmap import FuncMap
-from django_schwartz.serializers import checked_name
+from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
 
 #: Jobs inserted by one statement.
-INSERT_BATCH = 500
+INSERT_BATCH = 1000
 #: Looks at a uniqkey whose job keeps leaving the queue between our INSERT and our SELECT.
 DUPLICATE_LOOKS = 10
 
 #: What turns a column's value into the attribute of this name.
 Reader = tuple[str, Callable[[Any], Any]]
+#: Where these are in a row.
+FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 
-SECONDS = UnixTimeField()
-MICROSECONDS = UnixMicrosecondField()
+
+class Moments:
+    """Times of the database as Python's, each made once: those of a batch are often the same."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, datetime | None] = {}
+        self._microseconds: dict[int, datetime | None] = {}
+
+    def of_seconds(self, seconds: int) -> datetime | None:
+        if seconds not in self._seconds:
+            self._seconds[seconds] = SECONDS.to_python(seconds)
+        return self._seconds[seconds]
+
+    def of_microseconds(self, microseconds: int) -> datetime | None:
+        if microseconds not in self._microseconds:
+            self._microseconds[microseconds] = MICROSECONDS.to_python(microseconds)
+        return self._microseconds[microseconds]
 
 
 class Priority(models.Func):
@@ -174,13 +186,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         return _told(dialect.grab_levels(self, levels, lease, limit=limit))
 
     def dispatch(self, jobs: "Sequence[Job]") -> None:
-        """Insert jobs into the queue, a statement for each 500. Each then has its handle.
+        """Insert jobs into the queue, by the thousand. Each then has its handle.
 
         A job whose uniqkey is queued already gets the queued job's handle, and `is_duplicate`.
         Raises TypeError or ValueError for a job that cannot be stored, before any is. Opens no
         transaction. Idle workers are woken after the commit.
         """
-        rows = [_row_of(job, self.db) for job in jobs]
+        rows = list(map(Rows(self.db).row_of, jobs))
         began, has_seen_idle = time.monotonic(), False
         for start in range(0, len(jobs), INSERT_BATCH):
             batch = slice(start, start + INSERT_BATCH)
@@ -190,23 +202,47 @@ class JobQuerySet(models.QuerySet["Job"]):
     def _dispatch_batch(self, jobs: "Sequence[Job]", rows: Sequence[Row]) -> bool:
         """Insert jobs; whether a worker is idle."""
         inserted = dialect_of(connections[self.db]).insert(self, rows)
+        moments = Moments()
         for job, row, new in zip(jobs, rows, inserted, strict=True):
-            if new is None:
+            if new is not None:
+                job.become_stored(new, funcid=row[FUNCID], using=self.db, moments=moments)
+        if None in inserted:
+            self._hand_to_twins(
+                [(job, row) for job, row, new in zip(jobs, rows, inserted, strict=True) if not new]
+            )
+        _tell_of(job for job, new in zip(jobs, inserted, strict=True) if new)
+        return any(new is not None and new.has_seen_idle for new in inserted)
+
+    def _hand_to_twins(self, late: "list[tuple[Job, Row]]") -> None:
+        """Give each job the handle of the one that has its uniqkey."""
+        wanted = defaultdict(list)
+        for _, row in late:
+            wanted[row[FUNCID]].append(row[UNIQKEY])
+        found = {
+            (funcid, uniqkey): jobid
+            for funcid, uniqkeys in wanted.items()
+            for uniqkey, jobid in self.filter(func_id=funcid, uniqkey__in=uniqkeys).values_list(
+                "uniqkey", "pk"
+            )
+        }
+        for job, row in late:
+            twin = found.get((row[FUNCID], row[UNIQKEY]))
+            if twin is None:
                 self._hand_to_twin(job, row)
             else:
-                job.become_stored(new, funcid=row[INSERTED.index("funcid")], using=self.db)
-        return any(new is not None and new.has_seen_idle for new in inserted)
+                job.become_duplicate_of(twin, funcid=row[FUNCID], using=self.db)
 
     def _hand_to_twin(self, job: "Job", row: Row) -> None:
         """Give the job the handle of the one that has its uniqkey; insert it if that is gone."""
-        funcid, uniqkey = row[INSERTED.index("funcid")], row[INSERTED.index("uniqkey")]
+        funcid, uniqkey = row[FUNCID], row[UNIQKEY]
         for _ in range(DUPLICATE_LOOKS):
             twin = self.filter(func_id=funcid, uniqkey=uniqkey).values_list("pk", flat=True).first()
             if twin is not None:
                 return job.become_duplicate_of(twin, funcid=funcid, using=self.db)
             [new] = dialect_of(connections[self.db]).insert(self, [row])
             if new is not None:
-                return job.become_stored(new, funcid=funcid, using=self.db)
+                job.become_stored(new, funcid=funcid, using=self.db, moments=Moments())
+                return _tell_of([job])
         raise SchwartzError(
             f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
         )
@@ -219,71 +255,8 @@ def _told(grabbed: "list[Job]") -> "list[Job]":
     return grabbed
 
 
-def _row_of(job: "Job", using: str) -> Row:
-    """What an insert of the job writes, in the order of INSERTED. Raises TypeError, ValueError."""
-    values = checked_values(job)
-    values["funcid"] = FuncMap.objects.get_or_make(values["funcname"], using=using).funcid
-    return [values[column] for column in INSERTED]
-
-
-def checked_values(job: "Job") -> dict[str, Any]:
-    """What an insert of the job writes, and its funcname, without a query.
-
-    Raises TypeError or ValueError for a job that cannot be stored.
-    """
-    arg = _checked_arg(job)
-    run_after, scheduled_for = _times_of(job)
-    return {
-        "jobid": job.jobid if job._state.adding else None,
-        "funcname": _checked_funcname(job),
-        "arg": arg,
-        "uniqkey": checked_name("uniqkey", job.uniqkey),
-        "insert_time": None,
-        "run_after": run_after,
-        "grabbed_until": 0,
-        "priority": _checked_priority(job.priority),
-        "coalesce": checked_name("coalesce", job.coalesce),
-        "dispatched_at": None,
-        "scheduled_for": scheduled_for,
-        "queue_name": checked_name("queue_name", job.queue_name),
-        "meta": None if job.meta is None else json.dumps(job.meta),
-    }
-
-
-def _checked_funcname(job: "Job") -> str:
-    funcname = checked_name("funcname", job.funcname)
-    if not funcname:
-        raise ValueError("A job needs a funcname: the name of the worker that is to perform it.")
-    return funcname
-
-
-def _checked_arg(job: "Job") -> bytes | None:
-    arg, limit = stored_arg(job), conf().max_arg_bytes
-    if arg is not None and len(arg) > limit:
-        raise ValueError(
-            f"The arg has {len(arg):,} bytes, more than SCHWARTZ['MAX_ARG_BYTES'] = {limit:,}: "
-            "store it elsewhere and dispatch where it is."
-        )
-    return arg
-
-
-def _checked_priority(priority: int | None) -> int:
-    if priority is None:
-        return 0
-    if isinstance(priority, bool) or not isinstance(priority, int):
-        raise TypeError(f"priority must be a whole number, not {priority!r}.")
-    if not -32_768 <= priority <= 32_767:
-        raise ValueError(f"priority must lie between -32768 and 32767, not at {priority}.")
-    return priority
-
-
-def _times_of(job: "Job") -> tuple[int | Later | None, int | Later | None]:
-    """run_after and scheduled_for in their columns' units; None and None are the server's now."""
-    asked: Any = job.run_after
-    if isinstance(asked, timedelta):
-        later = Later(asked // timedelta(microseconds=1))
-        return later, later
-    if not asked:
-        return None, None
-    moment = SECONDS.to_python(asked)
-    return SECONDS.get_prep_value(moment), MICROSECONDS.get_prep_value(moment)
+def _tell_of(jobs: "Iterable[Job]") -> None:
+    for job in jobs:
+        if not signals.job_dispatched.has_listeners(type(job)):
+            break
+        signals.job_dispatched.send_robust(type(job), job=job)

@@ -16,6 +16,10 @@ class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
         """Processes whose last beat is not long ago."""
         return self.filter(beat_at__gte=ServerTime() - GONE_SECONDS)
 
+    def gone(self) -> "WorkerProcessQuerySet":
+        """Processes whose last beat is long ago."""
+        return self.filter(beat_at__lt=ServerTime() - GONE_SECONDS)
+
     def forgotten(self) -> "WorkerProcessQuerySet":
         """Processes that were gone for so long that nobody asks any more."""
         return self.filter(beat_at__lt=ServerTime() - FORGOTTEN_SECONDS)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django_schwartz.dialects import DIALECTS
-from django_schwartz.models.queue import MICROSECONDS
+from django_schwartz.models.rows import MICROSECONDS
 
 
 class Clock:

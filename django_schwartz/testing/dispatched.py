@@ -7,7 +7,7 @@ from typing import Any
 from django_schwartz.conf import conf
 from django_schwartz.models import Job
 from django_schwartz.models.arg import arg_format_of
-from django_schwartz.models.queue import SECONDS
+from django_schwartz.models.rows import SECONDS
 from django_schwartz.serializers import decode_arg, encode_arg
 from django_schwartz.worker import Worker
 
