@@ -10,6 +10,14 @@ from django_schwartz.dialects import ServerTime, dialect_of
 from django_schwartz.fields import UnixMicrosecondField
 from django_schwartz.models import Error, ExitStatus, Job
 
+#: The statements of a grab by the database's own dialect, and of a look that finds nothing.
+GRAB = {
+    "sqlite": ["UPDATE"],
+    "postgresql": ["UPDATE"],
+    "mysql": ["SELECT", "UPDATE", "SELECT", "SELECT"],
+}
+LOOK = {database: grab[:1] for database, grab in GRAB.items()}
+
 
 def row_of(handle):
     """Every column of the job's row, as it is in the database; None when it has left the queue."""

@@ -4,6 +4,7 @@
 picks one.
 """
 
+from django_schwartz.dialects.mysql import MySQL
 from django_schwartz.dialects.portable import (
     DIALECTS,
     INSERTED,
@@ -27,6 +28,7 @@ __all__ = [
     "Inserted",
     "Later",
     "Lease",
+    "MySQL",
     "PostgreSQL",
     "Row",
     "SQLite",
@@ -36,4 +38,4 @@ __all__ = [
     "dialect_of",
 ]
 
-DIALECTS.update(sqlite=SQLite(), postgresql=PostgreSQL(), mysql=Dialect())
+DIALECTS.update(sqlite=SQLite(), postgresql=PostgreSQL(), mysql=MySQL())

@@ -16,10 +16,11 @@ from django_schwartz.dialects import Inserted, ServerMicroseconds, ServerTimeIn
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
+from django_schwartz.models.columns import GrabIndex, NameField, Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
-from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
+from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet
 from django_schwartz.transactions import Tentative
 from django_schwartz.worker import FOREVER, current_job, registry
 
@@ -38,20 +39,20 @@ class Job(models.Model):
         FuncMap, models.PROTECT, db_column="funcid", db_index=False, related_name="+"
     )
     arg = ArgField(null=True)
-    uniqkey = models.CharField(max_length=255, null=True)
+    uniqkey = NameField(max_length=255, null=True)
     insert_time = UnixTimeField(null=True)
     run_after = UnixTimeField()
     grabbed_until = UnixTimeField(default=0, db_default=0)
     priority = models.SmallIntegerField(null=True)
-    coalesce = models.CharField(max_length=255, null=True)
+    coalesce = NameField(max_length=255, null=True)
 
     #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
     grabs = models.IntegerField(default=0, db_default=0)
-    grabbed_by = models.CharField(max_length=255, null=True)
+    grabbed_by = NameField(max_length=255, null=True)
     dispatched_at = UnixMicrosecondField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
-    queue_name = models.CharField(max_length=255, null=True)
+    queue_name = NameField(max_length=255, null=True)
     meta = models.JSONField(null=True)
 
     objects = JobQuerySet.as_manager()
@@ -85,7 +86,7 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["func", "run_after"], name="schwartz_job_run_after"),
             models.Index(fields=["func", "coalesce"], name="schwartz_job_coalesce"),
-            models.Index(
+            GrabIndex(
                 "func",
                 Priority("priority").desc(),
                 "run_after",

@@ -15,6 +15,7 @@ from django_schwartz.dialects import INSERTED, Later, Lease, Row, ServerTime, di
 from django_schwartz.exceptions import SchwartzError
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import stored_arg
+from django_schwartz.models.columns import Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.serializers import checked_name
 
@@ -28,13 +29,6 @@ DUPLICATE_LOOKS = 10
 
 SECONDS = UnixTimeField()
 MICROSECONDS = UnixMicrosecondField()
-
-
-class Priority(models.Func):
-    """A job's priority as a number: none is 0. The literal is what lets an index on it be used."""
-
-    template = "COALESCE(%(expressions)s, 0)"
-    output_field = models.IntegerField()
 
 
 class JobQuerySet(models.QuerySet["Job"]):

@@ -16,10 +16,12 @@ REFUSE = {
         BEGIN SELECT RAISE(ABORT, 'refused'); END
         """,
     "postgresql": "ALTER TABLE {table} ADD CONSTRAINT refuse CHECK (NOT ({condition}))",
+    "mysql": "ALTER TABLE {table} ADD CONSTRAINT refuse CHECK (NOT ({condition}))",
 }
 ALLOW = {
     "sqlite": "DROP TRIGGER refuse",
     "postgresql": "ALTER TABLE {table} DROP CONSTRAINT refuse",
+    "mysql": "ALTER TABLE {table} DROP CONSTRAINT refuse",
 }
 
 
@@ -45,6 +47,7 @@ def refuse(database):
 REFUSED = {
     "sqlite": "The message could not be recorded (IntegrityError).",
     "postgresql": "The message could not be recorded (CheckViolation).",
+    "mysql": "The message could not be recorded (IntegrityError).",
 }
 
 
@@ -221,13 +224,21 @@ DANGLE = {
         CREATE TRIGGER dangle BEFORE INSERT ON django_schwartz_job
         FOR EACH ROW EXECUTE FUNCTION dangle()
         """,
+    "mysql": """
+        CREATE TRIGGER dangle BEFORE INSERT ON django_schwartz_job
+        FOR EACH ROW SET NEW.funcid = 999999
+        """,
 }
-DROP_DANGLE = {"sqlite": "DROP TRIGGER dangle", "postgresql": "DROP FUNCTION dangle CASCADE"}
+DROP_DANGLE = {
+    "sqlite": "DROP TRIGGER dangle",
+    "postgresql": "DROP FUNCTION dangle CASCADE",
+    "mysql": "DROP TRIGGER dangle",
+}
 
 
 @contextmanager
 def inserts_fail_at_commit(database):
-    """Every new job gets a function that does not exist, which is found out at the commit."""
+    """Every new job gets a function that does not exist: MySQL finds out before the commit."""
     execute(database, DANGLE[database])
     try:
         yield

@@ -1,0 +1,145 @@
+"""MySQL and MariaDB: the portable grab, for their SKIP LOCKED locks every candidate in order."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import Error, IntegrityError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_schwartz.dialects.portable import INSERTED, Dialect, Inserted, Lease, Row
+from django_schwartz.transactions import may_be_rolled_back
+
+if TYPE_CHECKING:
+    from django_schwartz.models import Job, JobQuerySet
+
+T = TypeVar("T")
+
+#: Times that a statement is sent which loses its deadlocks.
+ATTEMPTS = 5
+#: Seconds, at most, before it is sent again.
+PAUSE = 0.05
+#: Bytes of a statement that every server takes.
+SMALL_PACKET = 2**20
+DUPLICATE_ENTRY = 1062
+
+
+class MySQL(Dialect):
+    # Not UNIX_TIMESTAMP(NOW(6)): in the server's time zone, an hour of autumn comes twice.
+    now = "TIMESTAMPDIFF(SECOND, '1970-01-01', UTC_TIMESTAMP())"
+    now_us = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+    #: Of the client: no connection, a lost one, one that TLS refused.
+    LOST = frozenset({2002, 2003, 2004, 2005, 2006, 2012, 2013, 2026, 2055})
+    #: And of the server: connections (1040, 1203, 1226), logins (1044, 1045, 1129, 1130), no such
+    #: database or table (1049, 1146), a Galera node that is alone (1047), memory and threads (1037,
+    #: 1041, 1135), the disk (1021, 1030, 1114), shut down or cut off (1053, 1077, 1079, 1152, 1158
+    #: to 1161, 1184, 1927, 4031), read-only (1290, 1792, 1836).
+    UNAVAILABLE = LOST | {
+        *(1021, 1030, 1037, 1040, 1041, 1044, 1045, 1047, 1049, 1053, 1077, 1079, 1114, 1129, 1130),
+        *(1135, 1146, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1792, 1836, 1927, 4031),
+    }
+    #: Read since by another, lock not had in time, deadlock, table just altered.
+    PASSING = frozenset({1020, 1205, 1213, 1412})
+
+    @staticmethod
+    def _take(job: "Job", lease: Lease) -> bool:
+        try:
+            return Dialect._take(job, lease)
+        except OperationalError as error:
+            if _code(error) not in MySQL.PASSING or may_be_rolled_back(job.driver):
+                raise
+            return False  # somebody else is at it
+
+    def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
+        """As Dialect.insert, in one statement where there are no duplicates.
+
+        A duplicate makes its statement void, though not the transaction: each half is tried then.
+        """
+        if self._may_go_together(jobs, rows):
+            try:
+                return self._again(jobs, partial(self._insert_all, jobs, rows))
+            except IntegrityError as error:
+                if len(rows) == 1:
+                    _require_duplicate(error)
+                    return [None]
+        half = len(rows) // 2
+        return [*self.insert(jobs, rows[:half]), *self.insert(jobs, rows[half:])]
+
+    def _insert_all(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
+        if not _is_mariadb(jobs):
+            return super().insert(jobs, rows)
+        sql, params = self._insert_sql(jobs, rows)
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(f"{sql} RETURNING jobid, insert_time, run_after, dispatched_at", params)
+            return [Inserted(*row) for row in cursor.fetchall()]
+
+    @staticmethod
+    def _may_go_together(jobs: "JobQuerySet", rows: Sequence[Row]) -> bool:
+        """Whether one statement takes the rows. Raises ValueError for one row that none takes."""
+        if len(rows) > 1 and not _is_mariadb(jobs):
+            return False
+        size = sum(map(_most_bytes, rows))
+        if size <= SMALL_PACKET or size <= (most := _max_allowed_packet(jobs.db)):
+            return True
+        if len(rows) == 1:
+            raise ValueError(
+                f"The arg of {len(rows[0][INSERTED.index('arg')]):,} bytes may be more than the"
+                f" server takes: its max_allowed_packet is {most:,}."
+            )
+        return False
+
+    @staticmethod
+    def _again(jobs: "JobQuerySet", attempt: Callable[[], T]) -> T:
+        """What the attempt gives; one that loses a deadlock is made again, but in no transaction.
+
+        That was rolled back with it, and what else was in it is the caller's to repeat.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return attempt()
+            except OperationalError as error:
+                if _code(error) not in MySQL.PASSING or may_be_rolled_back(connections[jobs.db]):
+                    raise
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - apart from the others, no secret
+        return attempt()
+
+    def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
+        if code := _code(error):
+            return code in self.UNAVAILABLE
+        return super().is_unavailable(connection, error)
+
+    def is_passing(self, error: Error) -> bool:
+        return _code(error) in self.PASSING
+
+
+def _code(error: Error) -> int:
+    """The error's number; 0 where it has none, as of a connection that was closed here."""
+    code = error.args[0] if error.args else 0
+    return code if isinstance(code, int) else 0
+
+
+def _require_duplicate(error: IntegrityError) -> None:
+    """Raise what is no uniqkey that is queued already."""
+    if _code(error) != DUPLICATE_ENTRY or str(error.args[1]).endswith("PRIMARY'"):
+        raise error
+
+
+def _is_mariadb(jobs: "JobQuerySet") -> bool:
+    """Whether there is RETURNING."""
+    connection: Any = connections[jobs.db]
+    return bool(connection.mysql_is_mariadb)
+
+
+def _most_bytes(row: Row) -> int:
+    """The bytes that a row may need in a statement, where every one of its own may be escaped."""
+    texts = [value for value in row if isinstance(value, str | bytes)]
+    return 512 + sum(2 * len(t if isinstance(t, bytes) else t.encode()) for t in texts)
+
+
+def _max_allowed_packet(alias: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        return int(cursor.fetchone()[0])
