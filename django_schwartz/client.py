@@ -392,13 +392,16 @@ def _after_commit(dispatch: Callable[[], object]) -> None:
 
 
 def _store(jobs: list[Job], alias: str) -> list[JobHandle]:
-    queue = Job.objects.using(alias)
     if len(jobs) == 1:
-        queue.dispatch(jobs)
+        Job.objects.using(alias).dispatch(jobs)
     else:
-        with transaction.atomic(using=alias):
-            queue.dispatch(jobs)
+        dialect_of(connections[alias]).again(alias, partial(_store_together, jobs, alias))
     return [job.handle for job in jobs if job.handle is not None]
+
+
+def _store_together(jobs: list[Job], alias: str) -> None:
+    with transaction.atomic(using=alias):
+        Job.objects.using(alias).dispatch(jobs)
 
 
 def _coalescing(jobs: JobQuerySet, value: str | None, prefix: str | None) -> JobQuerySet:

@@ -36,19 +36,37 @@ def pytest_report_header(config):
     ]
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "only_on(database): is about that kind of database alone")
+
+
 def pytest_generate_tests(metafunc):
     if "database" in metafunc.fixturenames:
-        only = metafunc.config.getoption("database")
+        mark = metafunc.definition.get_closest_marker("only_on")
+        only = mark.args[0] if mark else metafunc.config.getoption("database")
         metafunc.parametrize("database", [only] if only else DATABASES, indirect=True)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    deselect_other_databases(config, items)
     for item in items:
         if "database" in getattr(item, "fixturenames", ()):
             alias = item.callspec.params["database"]
             item.add_marker(pytest.mark.django_db(transaction=True, databases=[alias]))
         elif "two_databases" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases=TWO_DATABASES))
+
+
+def deselect_other_databases(config, items):
+    wanted = config.getoption("database")
+    others = [
+        item
+        for item in items
+        if wanted and (mark := item.get_closest_marker("only_on")) and mark.args[0] != wanted
+    ]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 @pytest.fixture

@@ -1,29 +1,23 @@
 """MySQL and MariaDB: the portable grab, for their SKIP LOCKED locks every candidate in order."""
 
-import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.db import Error, IntegrityError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_schwartz.dialects.portable import INSERTED, Dialect, Inserted, Lease, Row
+from django_schwartz.dialects.portable import INSERTED, Dialect, Doubt, Inserted, Lease, Row
 from django_schwartz.transactions import may_be_rolled_back
 
 if TYPE_CHECKING:
     from django_schwartz.models import Job, JobQuerySet
 
-T = TypeVar("T")
-
-#: Times that a statement is sent which loses its deadlocks.
-ATTEMPTS = 5
-#: Seconds, at most, before it is sent again.
-PAUSE = 0.05
 #: Bytes of a statement that every server takes.
 SMALL_PACKET = 2**20
 DUPLICATE_ENTRY = 1062
+#: The variable's name but in MariaDB before 11.1.
+ISOLATION = "transaction_isolation"
 
 
 class MySQL(Dialect):
@@ -41,8 +35,10 @@ class MySQL(Dialect):
         *(1021, 1030, 1037, 1040, 1041, 1044, 1045, 1047, 1049, 1053, 1077, 1079, 1114, 1129, 1130),
         *(1135, 1146, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1792, 1836, 1927, 4031),
     }
-    #: Read since by another, lock not had in time, deadlock, table just altered.
-    PASSING = frozenset({1020, 1205, 1213, 1412})
+    #: Written since it was read, deadlock; of Galera, that another node was faster.
+    DEADLOCK = frozenset({1020, 1213})
+    #: And a lock that is not had in time, a table that was just altered.
+    PASSING = DEADLOCK | {1205, 1412}
 
     @staticmethod
     def _take(job: "Job", lease: Lease) -> bool:
@@ -60,7 +56,7 @@ class MySQL(Dialect):
         """
         if self._may_go_together(jobs, rows):
             try:
-                return self._again(jobs, partial(self._insert_all, jobs, rows))
+                return self.again(jobs.db, partial(self._insert_all, jobs, rows))
             except IntegrityError as error:
                 if len(rows) == 1:
                     _require_duplicate(error)
@@ -91,21 +87,6 @@ class MySQL(Dialect):
             )
         return False
 
-    @staticmethod
-    def _again(jobs: "JobQuerySet", attempt: Callable[[], T]) -> T:
-        """What the attempt gives; one that loses a deadlock is made again, but in no transaction.
-
-        That was rolled back with it, and what else was in it is the caller's to repeat.
-        """
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return attempt()
-            except OperationalError as error:
-                if _code(error) not in MySQL.PASSING or may_be_rolled_back(connections[jobs.db]):
-                    raise
-            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - apart from the others, no secret
-        return attempt()
-
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         if code := _code(error):
             return code in self.UNAVAILABLE
@@ -113,6 +94,32 @@ class MySQL(Dialect):
 
     def is_passing(self, error: Error) -> bool:
         return _code(error) in self.PASSING
+
+    def is_deadlock(self, error: Error) -> bool:
+        return _code(error) in self.DEADLOCK
+
+    def doubts(self, connection: BaseDatabaseWrapper) -> Iterator[Doubt]:
+        """The character set, the mode and the isolation; each by itself loses or mangles jobs."""
+        charset, mode, isolation = _settings_of(connection)
+        if charset != "utf8mb4":
+            yield Doubt(
+                "W011",
+                f"its character set is {charset}, which cannot hold every message of an error",
+                "ALTER DATABASE ... CHARACTER SET utf8mb4, before the tables are made.",
+            )
+        if "STRICT" not in mode:
+            yield Doubt(
+                "W012",
+                "it is not in strict mode, and shortens silently what it cannot hold",
+                "Add STRICT_TRANS_TABLES to the server's sql_mode.",
+            )
+        if isolation != "READ-COMMITTED":
+            yield Doubt(
+                "W013",
+                f"its transactions are {isolation}: a dispatch in one may not see a function or a"
+                " uniqkey that was committed since it began",
+                "Leave OPTIONS['isolation_level'] at Django's default, 'read committed'.",
+            )
 
 
 def _code(error: Error) -> int:
@@ -143,3 +150,12 @@ def _max_allowed_packet(alias: str) -> int:
     with connections[alias].cursor() as cursor:
         cursor.execute("SELECT @@max_allowed_packet")
         return int(cursor.fetchone()[0])
+
+
+def _settings_of(connection: BaseDatabaseWrapper) -> tuple[str, str, str]:
+    """The database's character set, the session's SQL mode and isolation level."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@character_set_database, @@sql_mode")
+        charset, mode = cursor.fetchone()
+        cursor.execute("SHOW VARIABLES WHERE Variable_name IN ('tx_isolation', %s)", [ISOLATION])
+        return charset, mode, cursor.fetchone()[1]

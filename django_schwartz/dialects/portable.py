@@ -4,9 +4,11 @@ The SQL here goes through parameter formatting: a percent sign of its own is dou
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.db import (
     Error,
@@ -19,6 +21,8 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
+
+from django_schwartz.transactions import may_be_rolled_back
 
 if TYPE_CHECKING:
     from django_schwartz.models import Job, JobQuerySet
@@ -43,9 +47,16 @@ INSERTED = (
 DIALECTS: "dict[str, Dialect]" = {}
 #: Looks at the queue for one grab, when others were faster with every candidate.
 LOOKS = 10
+#: Times that something is done which loses its deadlocks.
+ATTEMPTS = 5
+#: Seconds, at most, before it is done again.
+PAUSE = 0.05
 #: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
 #: for its time.
 Row = Sequence[Any]
+
+
+T = TypeVar("T")
 
 
 class Later(int):
@@ -72,6 +83,15 @@ class Inserted:
     insert_time: int
     run_after: int
     dispatched_at: int
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A warning about a database's settings, and what to do about it."""
+
+    id: str
+    message: str
+    hint: str
 
 
 class ServerTime(models.Func):
@@ -116,9 +136,9 @@ class Dialect:
 
     #: SQL of the server's time in whole UNIX seconds, rounded down; the same throughout a
     #: statement.
-    now: ClassVar[str] = "UNIX_TIMESTAMP()"
+    now: ClassVar[str]
     #: SQL of the same in microseconds.
-    now_us: ClassVar[str] = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+    now_us: ClassVar[str]
     #: The operator that divides whole numbers and rounds down.
     divide: ClassVar[str] = "DIV"
     #: What an insert writes for a jobid that the database is to give.
@@ -231,3 +251,25 @@ class Dialect:
     def is_passing(self, error: Error) -> bool:
         """Whether the statement may well succeed when tried again: a deadlock, a lock timeout."""
         return False
+
+    def is_deadlock(self, error: Error) -> bool:
+        """Whether the statement gave way to another, and may be tried again at once."""
+        return False
+
+    def again(self, using: str, attempt: Callable[[], T]) -> T:
+        """What the attempt gives; one that loses a deadlock is made again, five times in all.
+
+        In a transaction it is made once: what was rolled back is its owner's to repeat.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return attempt()
+            except OperationalError as error:
+                if not self.is_deadlock(error) or may_be_rolled_back(connections[using]):
+                    raise
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+        return attempt()
+
+    def doubts(self, connection: BaseDatabaseWrapper) -> "Iterable[Doubt]":
+        """What of the database's settings a queue suffers from."""
+        return ()
