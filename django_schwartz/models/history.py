@@ -92,7 +92,7 @@ class Error(OfFunction, models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        db_default=0,
+        db_default=models.Value(0, models.IntegerField()),  # MySQL refuses 0 to an AutoField
     )
     message = models.TextField()
     error_time = UnixTimeField(db_index=True)
@@ -133,7 +133,7 @@ class ExitStatus(OfFunction, models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        db_default=0,
+        db_default=models.Value(0, models.IntegerField()),  # MySQL refuses 0 to an AutoField
     )
     status = models.IntegerField()
     completion_time = UnixTimeField()
