@@ -62,4 +62,4 @@ def statements(alias):
     words = []
     with CaptureQueriesContext(connections[alias]) as captured:
         yield words
-    words += [query["sql"].split()[0] for query in captured.captured_queries]
+    words += [query["sql"].split()[0].lstrip("(") for query in captured.captured_queries]

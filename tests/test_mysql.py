@@ -190,6 +190,30 @@ def test_a_job_that_another_has_locked_is_passed_over(client, database, own_sett
     assert job.handle == free
 
 
+def test_jobs_of_many_functions_are_grabbed_in_the_order_of_their_priorities(client):
+    for n in range(12):
+        client.dispatch_async("ABC"[n % 3], n, priority=n // 4)
+    order = [8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3]
+
+    jobs = [client.find_job_for_workers(["A", "B", "C"]) for _ in order]
+
+    assert [job.arg for job in jobs] == order
+    assert client.find_job_for_workers(["A", "B", "C"]) is None
+
+
+def test_no_backlog_is_sorted_for_a_grab_of_many_functions(client, database):
+    client.dispatch_jobs([Job(funcname="ABC"[n % 3], priority=n % 5) for n in range(900)])
+    execute(database, "ANALYZE TABLE django_schwartz_job")
+    lease = client._lease(["A", "B", "C"], database)
+    candidates = Job.objects.due().of(lease.seconds).in_order(prioritize=True)[:50]
+
+    look = dialect_of(connections[database]).in_turn(candidates, lease)
+
+    plan = execute(database, f"EXPLAIN {look.raw_query}", *look.params)
+    assert [row[5:7] for row in plan[:3]] == [("schwartz_job_grab", "4")] * 3
+    assert not any("filesort" in (row[9] or "") for row in plan[:3])
+
+
 # The clock
 
 
