@@ -134,7 +134,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 def _row_of(job: "Job", using: str) -> Row:
     """What an insert of the job writes, in the order of INSERTED. Raises TypeError, ValueError."""
-    arg = _checked_arg(job)
+    arg = checked_arg(job)
     run_after, scheduled_for = _times_of(job)
     values = {
         "jobid": job.jobid if job._state.adding else None,
@@ -157,7 +157,8 @@ def _row_of(job: "Job", using: str) -> Row:
     return [values[column] for column in INSERTED]
 
 
-def _checked_arg(job: "Job") -> bytes | None:
+def checked_arg(job: "Job") -> bytes | None:
+    """The stored form of the arg. Raises ValueError for one that is too large, TypeError."""
     arg, limit = stored_arg(job), conf().max_arg_bytes
     if arg is not None and len(arg) > limit:
         raise ValueError(

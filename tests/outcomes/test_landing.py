@@ -183,6 +183,19 @@ def test_a_failure_of_which_everything_is_refused_lands_all_the_same(perform, da
     assert handle.job.grabbed_until is None
 
 
+@pytest.mark.parametrize("size", [2 * 2**20, 20 * 2**20], ids=["2 MiB", "20 MiB"])
+def test_an_arg_that_grew_too_large_keeps_no_failure_from_landing(perform, size):
+    def work(job):
+        job.arg = "x" * size
+        job.failed("why")
+
+    handle = perform(work, max_retries=1)
+
+    assert handle.failure_log == ["why"]
+    assert handle.job.grabbed_until is None
+    assert handle.job.arg != "x" * size
+
+
 def test_a_replacement_that_is_refused_is_a_failure(client, perform, refuse):
     client.dispatch_async("Child")
     refuse("django_schwartz_job", "coalesce = 'unwanted'")
