@@ -13,12 +13,18 @@ class DjangoSchwartzConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_schwartz.checks import check_databases, check_settings, check_workers
+        from django_schwartz.checks import (
+            check_databases,
+            check_servers,
+            check_settings,
+            check_workers,
+        )
         from django_schwartz.signals import bar_traceback, logger
 
         checks.register(check_settings)
         checks.register(check_databases)
         checks.register(check_workers)
+        checks.register(check_servers, checks.Tags.database)
         post_migrate.connect(make_functions, sender=self)
         logger.addFilter(bar_traceback)
         autodiscover_modules("workers")

@@ -5,7 +5,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
@@ -428,14 +427,30 @@ def _after_commit(dispatch: Callable[[], object]) -> None:
 def _store(
     batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
 ) -> list[JobHandle]:
+    if len(batches.first) == 1:
+        return _store_each(batches, alias, on_progress)
+    store = partial(_store_together, batches, alias, on_progress)
+    if batches.is_spent:
+        return store()
+    return dialect_of(connections[alias]).again(alias, store)
+
+
+def _store_together(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    with transaction.atomic(using=alias):
+        return _store_each(batches, alias, on_progress)
+
+
+def _store_each(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
     handles: list[JobHandle] = []
-    is_one = len(batches.first) == 1
-    with nullcontext() if is_one else transaction.atomic(using=alias):
-        for batch in batches:
-            Job.objects.using(alias).dispatch(batch)
-            handles += [handle for job in batch if (handle := job.handle) is not None]
-            if on_progress:
-                on_progress(len(handles))
+    for batch in batches:
+        Job.objects.using(alias).dispatch(batch)
+        handles += [handle for job in batch if (handle := job.handle) is not None]
+        if on_progress:
+            on_progress(len(handles))
     return handles
 
 

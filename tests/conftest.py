@@ -22,7 +22,8 @@ from tests.cases import run_case
 pytest_plugins = ["tests.plugin_no_skip", "django_schwartz.pytest_plugin"]
 
 ROOT = Path(__file__).parent.parent
-DATABASES = ["sqlite", "postgresql"]
+DATABASES = ["sqlite", "postgresql", "mysql"]
+TWO_DATABASES = ["sqlite", "postgresql"]
 
 
 def pytest_addoption(parser):
@@ -30,8 +31,11 @@ def pytest_addoption(parser):
 
 
 def pytest_report_header(config):
-    server = test_settings.POSTGRES
-    return server.description if server else "no PostgreSQL: its tests are SKIPPED"
+    servers = {"PostgreSQL": test_settings.POSTGRES, "MariaDB": test_settings.MARIADB}
+    return [
+        server.description if server else f"no {kind}: its tests are SKIPPED"
+        for kind, server in servers.items()
+    ]
 
 
 def pytest_configure(config):
@@ -54,7 +58,7 @@ def pytest_collection_modifyitems(config, items):
             alias = item.callspec.params["database"]
             item.add_marker(pytest.mark.django_db(transaction=True, databases=[alias]))
         elif "two_databases" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.django_db(transaction=True, databases=DATABASES))
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=TWO_DATABASES))
 
 
 def database_of(item):
@@ -64,10 +68,9 @@ def database_of(item):
 
 @pytest.fixture
 def database(request, settings, monkeypatch, _django_db_marker):
-    """The alias of the database that the test runs on: once SQLite, once PostgreSQL."""
+    """The alias of the database that the test runs on: SQLite, PostgreSQL, MariaDB in turn."""
     alias = request.param
-    if alias not in connections.settings:
-        pytest.skip("no PostgreSQL server, and none could be started")
+    skip_without(alias)
     monkeypatch.setattr(router, "current", alias)
     settings.SCHWARTZ = {"DATABASES": [alias]}
     FuncMap.objects.forget(using=alias)
@@ -77,12 +80,16 @@ def database(request, settings, monkeypatch, _django_db_marker):
 @pytest.fixture
 def two_databases(settings, _django_db_marker):
     """The aliases of two databases that both hold a queue."""
-    if "postgresql" not in connections.settings:
-        pytest.skip("no PostgreSQL server, and none could be started")
-    settings.SCHWARTZ = {"DATABASES": DATABASES}
-    for alias in DATABASES:
+    skip_without("postgresql")
+    settings.SCHWARTZ = {"DATABASES": TWO_DATABASES}
+    for alias in TWO_DATABASES:
         FuncMap.objects.forget(using=alias)
-    return DATABASES
+    return TWO_DATABASES
+
+
+def skip_without(alias):
+    if alias not in connections.settings:
+        pytest.skip(f"no server of {alias}, and none could be started")
 
 
 def ensure_connection(connection):
@@ -117,6 +124,7 @@ def dead_database(database, add_database):
     nowhere = {
         "sqlite": {"NAME": "/nowhere/at/all"},
         "postgresql": {"HOST": "127.0.0.1", "PORT": 1},
+        "mysql": {"HOST": "127.0.0.1", "PORT": 1},
     }
     return add_database("dead", **nowhere[database])
 
@@ -130,7 +138,10 @@ def _quick_flush():
 
     def delete(operations, style, tables, **_):
         emptied = sorted({*tables} - {"django_content_type", "auth_permission"})
-        return [f"DELETE FROM {operations.quote_name(table)}" for table in emptied]
+        deletes = [f"DELETE FROM {operations.quote_name(table)}" for table in emptied]
+        if operations.connection.vendor != "mysql":  # which knows no deferred constraint
+            return deletes
+        return ["SET foreign_key_checks = 0", *deletes, "SET foreign_key_checks = 1"]
 
     def make_functions_again(verbosity, interactive, db, **_):
         make_functions(using=db)

@@ -1,4 +1,4 @@
-"""The settings of the tests: an SQLite file and, where there is a server, a PostgreSQL database.
+"""The settings of the tests: an SQLite file and, where there is a server, databases of its kind.
 
 There is no database "default": what does not say where it reads or writes, fails. Child processes
 of the tests find the same databases by DJANGO_SCHWARTZ_TEST_RUN.
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.postgres import find_or_start
+from tests import mariadb, postgres
 
 RUN_VARIABLE = "DJANGO_SCHWARTZ_TEST_RUN"
 IS_CHILD = RUN_VARIABLE in os.environ
@@ -28,7 +28,8 @@ QUEUE = str(FOLDER / "queue.sqlite3") if FOLDER else ":memory:"
 ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
 EXTRA_APPS = os.environ.get("DJANGO_SCHWARTZ_TEST_APP", "").split()
 
-POSTGRES = find_or_start() if ARE_TESTS else None
+POSTGRES = postgres.find_or_start() if ARE_TESTS else None
+MARIADB = mariadb.find_or_start() if ARE_TESTS else None
 
 DATABASES = {
     "default": {},
@@ -43,13 +44,14 @@ DATABASES = {
         },
     },
 }
-if POSTGRES:
-    name = f"test_{FOLDER.name}".lower()
-    DATABASES["postgresql"] = {
-        **POSTGRES.settings,
-        "NAME": ELSEWHERE or name,
-        "TEST": {"NAME": name, "DEPENDENCIES": []},
-    }
+for alias, server in {"postgresql": POSTGRES, "mysql": MARIADB}.items():
+    if server:
+        name = f"test_{FOLDER.name}".lower()
+        DATABASES[alias] = {
+            **server.settings,
+            "NAME": ELSEWHERE or name,
+            "TEST": {"NAME": name, "DEPENDENCIES": []},
+        }
 
 DATABASE_ROUTERS = ["tests.router.CurrentDatabase"]
 SCHWARTZ = {"DATABASES": [os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")]}

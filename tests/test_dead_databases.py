@@ -164,7 +164,11 @@ def test_a_job_with_a_uniqkey_goes_to_another_database_when_its_home_is_dead(hal
 
 
 def test_a_dispatch_that_no_database_takes_says_why(all_dead, database):
-    cause = {"sqlite": "unable to open database file", "postgresql": "Connection refused"}
+    cause = {
+        "sqlite": "unable to open database file",
+        "postgresql": "Connection refused",
+        "mysql": "Can't connect to",
+    }
     with pytest.raises(AllDatabasesDead, match=f"'dead': .*{cause[database]}") as raised:
         all_dead.dispatch_async("Add")
 

@@ -12,7 +12,7 @@ from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from django_schwartz.retention import purge
 from django_schwartz.stats import nobody_can_do
 from django_schwartz.worker import registry
-from tests.rows import statements
+from tests.rows import GRAB, LOOK, statements
 
 
 class Keep(Worker):
@@ -99,7 +99,17 @@ def test_the_first_dispatch_of_a_process_reads_the_functions_row(client, databas
 def test_a_duplicate_is_two_statements(client, sent):
     client.dispatch_async("Keep", uniqkey="7")
 
-    assert sent(lambda: client.dispatch_async("Keep", uniqkey="7")) == ["INSERT", "SELECT"]
+    words = sent(lambda: client.dispatch_async("Keep", uniqkey="7"))
+
+    # mysqlclient does not tell the text of a statement that failed.
+    assert words in (["INSERT", "SELECT"], ["None", "SELECT"])
+
+
+@pytest.mark.parametrize("number", [2, 500])
+def test_a_dispatch_of_many_with_a_uniqkey_each_is_one_statement(client, sent, number):
+    jobs = [Job(funcname="Keep", uniqkey=n) for n in range(number)]
+
+    assert sent(lambda: client.dispatch_jobs(jobs)) == ["BEGIN", "INSERT", "COMMIT"]
 
 
 def test_a_dispatch_inside_a_transaction_is_one_statement(client, database, sent):
@@ -155,21 +165,21 @@ def test_a_dispatch_of_no_jobs_sends_nothing(client, sent):
 
 
 @pytest.mark.parametrize("waiting", [1, 200])
-def test_a_grab_is_one_statement(client, sent, waiting):
+def test_a_grab_takes_as_many_statements_whatever_waits(client, database, sent, waiting):
     client.dispatch_jobs([Job(funcname="Keep") for _ in range(waiting)])
 
-    assert sent(lambda: client.find_job_for_workers(["Keep", "Drop"])) == ["UPDATE"]
+    assert sent(lambda: client.find_job_for_workers(["Keep", "Drop"])) == GRAB[database]
 
 
-def test_a_batch_is_grabbed_in_one_statement(client, database, sent):
+def test_a_batch_is_grabbed_in_one_statement_but_on_mysql(client, database, sent):
     client.dispatch_jobs([Job(funcname="Keep") for _ in range(20)])
     lease = client.lease(["Keep"], database)
     grabbed = []
 
     words = sent(lambda: grabbed.extend(Job.objects.due().grab(lease, limit=20)))
 
-    assert words == ["UPDATE"]
     assert len(grabbed) == 20
+    assert words == (["SELECT", *GRAB["mysql"][1:] * 20] if database == "mysql" else ["UPDATE"])
 
 
 @pytest.mark.parametrize("dialect", ["portable"], indirect=True)
@@ -196,13 +206,14 @@ def test_a_look_for_functions_that_have_no_row_asks_for_the_rows_alone(client, s
     assert sent(lambda: client.find_job_for_workers(["Unheard", "Unseen"])) == ["SELECT"]
 
 
-def test_a_grab_along_a_coalesce_value_is_one_statement(client, sent):
+def test_a_grab_along_a_coalesce_value_is_as_any(client, database, sent):
     client.dispatch_async("Keep", coalesce="example.org")
 
     by_value = sent(lambda: client.find_job_with_coalescing_value("Keep", "example.org"))
+    client.dispatch_async("Keep", coalesce="example.org")
     by_prefix = sent(lambda: client.find_job_with_coalescing_prefix("Keep", "ex"))
 
-    assert by_value == by_prefix == ["UPDATE"]
+    assert by_value == by_prefix == GRAB[database]
 
 
 # Verdicts
@@ -279,13 +290,13 @@ def test_a_second_verdict_sends_nothing(grabbed, sent):
     assert sent(job.completed) == []
 
 
-def test_performing_a_job_costs_nothing_more_than_its_grab_and_its_verdict(client, sent):
+def test_performing_a_job_costs_nothing_more_than_its_grab_and_its_verdict(client, database, sent):
     client.dispatch_jobs([Job(funcname="Drop") for _ in range(3)])
     client.can_do("Drop")
 
     words = sent(client.work_until_done)
 
-    assert words == ["UPDATE", "BEGIN", "DELETE", "COMMIT"] * 3 + ["UPDATE"]
+    assert words == [*GRAB[database], "BEGIN", "DELETE", "COMMIT"] * 3 + LOOK[database]
 
 
 @pytest.mark.parametrize("errors", [0, 300])

@@ -160,7 +160,8 @@ def test_a_missing_table_gives_one_clear_line_and_a_retry(client, manage, databa
 
 
 def test_an_unreachable_database_gives_one_clear_line_and_a_retry(client, manage, database):
-    unreachable = {"sqlite": "/nowhere/at/all", "postgresql": "no_such_database"}
+    no_such = "no_such_database"
+    unreachable = {"sqlite": "/nowhere/at/all", "postgresql": no_such, "mysql": no_such}
 
     process = manage(
         "runschwartz",

@@ -4,6 +4,7 @@
 picks one.
 """
 
+from django_schwartz.dialects.mysql import MySQL
 from django_schwartz.dialects.portable import (
     DIALECTS,
     IDLE_WORKER,
@@ -11,6 +12,7 @@ from django_schwartz.dialects.portable import (
     LAPSED,
     SCOREBOARD,
     Dialect,
+    Doubt,
     Inserted,
     Later,
     Lease,
@@ -31,10 +33,12 @@ __all__ = [
     "LAPSED",
     "SCOREBOARD",
     "Dialect",
+    "Doubt",
     "Inserted",
     "Later",
     "Lease",
     "Level",
+    "MySQL",
     "PostgreSQL",
     "Row",
     "SQLite",
@@ -44,4 +48,4 @@ __all__ = [
     "dialect_of",
 ]
 
-DIALECTS.update(sqlite=SQLite(), postgresql=PostgreSQL(), mysql=Dialect())
+DIALECTS.update(sqlite=SQLite(), postgresql=PostgreSQL(), mysql=MySQL())

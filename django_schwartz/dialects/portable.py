@@ -4,10 +4,12 @@ The SQL here goes through parameter formatting: a percent sign of its own is dou
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from django.db import (
     Error,
@@ -20,6 +22,8 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
+
+from django_schwartz.transactions import may_be_rolled_back
 
 if TYPE_CHECKING:
     from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
@@ -49,9 +53,16 @@ DIALECTS: "dict[str, Dialect]" = {}
 LOOKS = 10
 #: What a holder's id ends with when the lease before its own ended with no outcome.
 LAPSED = "~"
+#: Times that something is done which loses its deadlocks.
+ATTEMPTS = 5
+#: Seconds, at most, before it is done again.
+PAUSE = 0.05
 #: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
 #: for its time.
 Row = Sequence[Any]
+
+
+T = TypeVar("T")
 
 
 class Later(int):
@@ -105,6 +116,15 @@ class Inserted(NamedTuple):
     has_seen_idle: bool = False
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """A warning about a database's settings, and what to do about it."""
+
+    id: str
+    message: str
+    hint: str
+
+
 class ServerTime(models.Func):
     """The database server's time in whole UNIX seconds, rounded down."""
 
@@ -147,9 +167,9 @@ class Dialect:
 
     #: SQL of the server's time in whole UNIX seconds, rounded down; the same throughout a
     #: statement.
-    now: ClassVar[str] = "UNIX_TIMESTAMP()"
+    now: ClassVar[str]
     #: SQL of the same in microseconds.
-    now_us: ClassVar[str] = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+    now_us: ClassVar[str]
     #: The operator that divides whole numbers and rounds down.
     divide: ClassVar[str] = "DIV"
     #: What an insert writes for a jobid that the database is to give.
@@ -174,12 +194,16 @@ class Dialect:
         free.
         """
         for _ in range(LOOKS):
-            read = list(candidates.defer("arg", "meta"))
+            read = list(self.in_turn(candidates.defer("arg", "meta"), lease))
             if not read:
                 break
             if grabbed := self._take_of(read, lease, limit):
                 return grabbed
         return []
+
+    def in_turn(self, candidates: "JobQuerySet", lease: Lease) -> "Iterable[Job]":
+        """The candidates in their order, as the database reads them best."""
+        return candidates
 
     def _take_of(self, read: "list[Job]", lease: Lease, limit: int) -> "list[Job]":
         self.after_select()
@@ -311,6 +335,28 @@ class Dialect:
     def is_passing(self, error: Error) -> bool:
         """Whether the statement may well succeed when tried again: a deadlock, a lock timeout."""
         return False
+
+    def is_deadlock(self, error: Error) -> bool:
+        """Whether the statement gave way to another, and may be tried again at once."""
+        return False
+
+    def again(self, using: str, attempt: Callable[[], T]) -> T:
+        """What the attempt gives; one that loses a deadlock is made again, five times in all.
+
+        In a transaction it is made once: what was rolled back is its owner's to repeat.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return attempt()
+            except OperationalError as error:
+                if not self.is_deadlock(error) or may_be_rolled_back(connections[using]):
+                    raise
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+        return attempt()
+
+    def doubts(self, connection: BaseDatabaseWrapper) -> "Iterable[Doubt]":
+        """What of the database's settings a queue suffers from."""
+        return ()
 
 
 def _holder_of(job: "Job", lease: Lease) -> str:

@@ -38,7 +38,8 @@ class PostgreSQL(OneStatement):
     #: many connections, read-only, shutting down.
     UNAVAILABLE = ("08", "28", "3D000", "42P01", "53300", "25006", "57P")
     #: Serialization failure, deadlock, lock not available.
-    PASSING = ("40001", "40P01", "55P03")
+    DEADLOCK = ("40001", "40P01")
+    PASSING = (*DEADLOCK, "55P03")
 
     @staticmethod
     def _among(chosen: str) -> str:
@@ -121,6 +122,9 @@ class PostgreSQL(OneStatement):
         if state := _sqlstate(error):
             return state.startswith(self.UNAVAILABLE)
         return super().is_unavailable(connection, error)
+
+    def is_deadlock(self, error: Error) -> bool:
+        return _sqlstate(error) in self.DEADLOCK
 
     def is_passing(self, error: Error) -> bool:
         return _sqlstate(error) in self.PASSING

@@ -10,6 +10,7 @@ from django_schwartz.dialects import ServerTime
 from django_schwartz.exceptions import traceback_of
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import ArgField
+from django_schwartz.models.columns import NameField, SmallIndex
 from django_schwartz.models.funcmap import FuncMap, OfFunction
 from django_schwartz.perl_text import PerlTextField
 from django_schwartz.serializers import storable_text
@@ -94,7 +95,7 @@ class Error(OfFunction, models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        db_default=0,
+        db_default=models.Value(0, models.IntegerField()),  # MySQL refuses 0 to an AutoField
     )
     message = PerlTextField()
     error_time = UnixTimeField(db_index=True)
@@ -139,17 +140,17 @@ class ExitStatus(OfFunction, models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        db_default=0,
+        db_default=models.Value(0, models.IntegerField()),  # MySQL refuses 0 to an AutoField
     )
     status = models.IntegerField()
     completion_time = UnixTimeField()
     delete_after = UnixTimeField(null=True, db_index=True)
 
     arg = ArgField(null=True)
-    uniqkey = models.CharField(max_length=255, null=True)
-    coalesce = models.CharField(max_length=255, null=True)
+    uniqkey = NameField(max_length=255, null=True)
+    coalesce = NameField(max_length=255, null=True)
     priority = models.SmallIntegerField(null=True)
-    queue_name = models.CharField(max_length=255, null=True)
+    queue_name = NameField(max_length=255, null=True)
     insert_time = UnixTimeField(null=True)
     run_after = UnixTimeField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
@@ -169,12 +170,16 @@ class ExitStatus(OfFunction, models.Model):
         indexes = [
             models.Index(fields=["func", "jobid"], name="schwartz_exit_by_func"),
             # Small ones, for the few that are looked for: most rows are in neither.
-            models.Index(
-                fields=["jobid"], condition=~models.Q(status=0), name="schwartz_exit_failed"
+            SmallIndex(
+                fields=["jobid"],
+                only=~models.Q(status=0),
+                whole=["status", "jobid"],
+                name="schwartz_exit_failed",
             ),
-            models.Index(
+            SmallIndex(
                 fields=["uniqkey"],
-                condition=models.Q(uniqkey__isnull=False),
+                only=models.Q(uniqkey__isnull=False),
+                whole=["uniqkey"],
                 name="schwartz_exit_uniqkey",
             ),
         ]

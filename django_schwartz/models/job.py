@@ -14,14 +14,14 @@ from django_schwartz import signals
 from django_schwartz.dialects import LAPSED, Inserted, ServerMicroseconds, ServerTimeIn
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
+from django_schwartz.models.columns import GrabIndex, NameField, Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
-from django_schwartz.models.queue import JobQuerySet, Moments, Priority
+from django_schwartz.models.queue import JobQuerySet, Moments
 from django_schwartz.models.quick import QuicklyMade
 from django_schwartz.models.rows import MICROSECONDS, SECONDS
-from django_schwartz.perl_text import PerlCharField
 from django_schwartz.transactions import Tentative, may_be_rolled_back
 from django_schwartz.worker import FOREVER, current_job, registry
 
@@ -52,20 +52,20 @@ class Job(QuicklyMade):
         FuncMap, models.PROTECT, db_column="funcid", db_index=False, related_name="+"
     )
     arg = ArgField(null=True)
-    uniqkey = PerlCharField(max_length=255, null=True)
+    uniqkey = NameField(max_length=255, null=True)
     insert_time = UnixTimeField(null=True)
     run_after = UnixTimeField()
     grabbed_until = UnixTimeField(default=0, db_default=0)
     priority = models.SmallIntegerField(null=True)
-    coalesce = PerlCharField(max_length=255, null=True)
+    coalesce = NameField(max_length=255, null=True)
 
     #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
     grabs = models.IntegerField(default=0, db_default=0)
-    grabbed_by = models.CharField(max_length=255, null=True)
+    grabbed_by = NameField(max_length=255, null=True)
     dispatched_at = UnixMicrosecondField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
-    queue_name = models.CharField(max_length=255, null=True)
+    queue_name = NameField(max_length=255, null=True)
     meta = models.JSONField(null=True)
 
     objects = JobQuerySet.as_manager()
@@ -106,7 +106,7 @@ class Job(QuicklyMade):
         indexes = [
             models.Index(fields=["func", "run_after"], name="schwartz_job_run_after"),
             models.Index(fields=["func", "coalesce"], name="schwartz_job_coalesce"),
-            models.Index(
+            GrabIndex(
                 "func",
                 Priority("priority").desc(),
                 "run_after",

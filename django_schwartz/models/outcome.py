@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from django.db import Error as AnyDatabaseError
 from django.db import connections, transaction
 
+from django_schwartz.conf import conf
 from django_schwartz.dialects import ServerTime, dialect_of
 from django_schwartz.exceptions import DuplicateJob, LeaseLost
-from django_schwartz.models.arg import arg_as_read, is_arg_changed, stored_arg
+from django_schwartz.models.arg import arg_as_read, is_arg_changed
 from django_schwartz.models.history import Error, ExitStatus, Failure
+from django_schwartz.models.rows import checked_arg
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
@@ -239,7 +241,7 @@ def _release(job: "Job", outcome: Outcome) -> None:
 def _what_the_worker_left(job: "Job") -> dict[str, Any]:
     """What a retry finds as this attempt left it: how far it came, for one."""
     left = {"priority": job.priority, "coalesce": job.coalesce, "started_at": job.started_at}
-    return {**left, "arg": stored_arg(job)} if is_arg_changed(job) else left
+    return {**left, "arg": checked_arg(job, conf().max_arg_bytes)} if is_arg_changed(job) else left
 
 
 def _dispatch_children(job: "Job", children: "Sequence[Job]") -> None:

@@ -15,6 +15,7 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual
 from django_schwartz import signals
 from django_schwartz.dialects import INSERTED, Lease, Level, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
+from django_schwartz.models.columns import Priority
 from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch
 
@@ -48,13 +49,6 @@ class Moments:
         if microseconds not in self._microseconds:
             self._microseconds[microseconds] = MICROSECONDS.to_python(microseconds)
         return self._microseconds[microseconds]
-
-
-class Priority(models.Func):
-    """A job's priority as a number: none is 0. The literal is what lets an index on it be used."""
-
-    template = "COALESCE(%(expressions)s, 0)"
-    output_field = models.IntegerField()
 
 
 class HeldJob(Protocol):

@@ -48,7 +48,7 @@ def check_storable(job: "Job") -> None:
 
 def _checked_values(job: "Job", max_arg_bytes: int) -> Row:
     """What an insert of the job writes, but for its funcid."""
-    arg = _checked_arg(job, max_arg_bytes)
+    arg = checked_arg(job, max_arg_bytes)
     run_after, scheduled_for = _times_of(job)
     return (
         job.jobid if job._state.adding else None,
@@ -73,7 +73,8 @@ def _checked_funcname(funcname: str) -> str:
     return name
 
 
-def _checked_arg(job: "Job", limit: int) -> bytes | None:
+def checked_arg(job: "Job", limit: int) -> bytes | None:
+    """The stored form of the arg. Raises ValueError for one that is too large, TypeError."""
     arg = stored_arg(job)
     if arg is not None and len(arg) > limit:
         raise ValueError(

@@ -47,7 +47,7 @@ def asked(browser, database):
         with CaptureQueriesContext(connections[database]) as captured:
             response = browser.get(url, dict(narrowing))
         assert response.status_code == 200
-        statements = [query["sql"] for query in captured.captured_queries]
+        statements = [query["sql"].replace("`", '"') for query in captured.captured_queries]
         return [sql for sql in statements if "django_schwartz_" in sql]
 
     return get
