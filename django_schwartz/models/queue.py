@@ -14,6 +14,7 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual
 from django_schwartz import signals
 from django_schwartz.dialects import INSERTED, Lease, Level, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
+from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
 from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch
@@ -131,7 +132,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         columns = [fields.get(column[0], column[0]) for column in cursor.description]
         names = [getattr(column, "attname", column) for column in columns]
         readers = [
-            (field.attname, field.from_db_value)
+            (field.attname, _remembering(field.from_db_value, field))
             for field in columns
             if hasattr(field, "from_db_value")
         ]
@@ -239,6 +240,18 @@ class JobQuerySet(models.QuerySet["Job"]):
         raise SchwartzError(
             f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
         )
+
+
+def _remembering(read: Callable[..., Any], field: models.Field[Any, Any]) -> Callable[..., Any]:
+    """The same, each moment made once: those of a batch are often the same."""
+    moments: dict[int, Any] = {}
+
+    def remembered(value: int, *args: object) -> Any:
+        if value not in moments:
+            moments[value] = read(value, *args)
+        return moments[value]
+
+    return remembered if isinstance(field, UnixTimeField) else read
 
 
 def _told(grabbed: "list[Job]") -> "list[Job]":
