@@ -242,7 +242,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         )
 
 
-def _remembering(read: Callable[..., Any], field: models.Field[Any, Any]) -> Callable[..., Any]:
+def _remembering(read: Callable[..., Any], field: "models.Field[Any, Any]") -> Callable[..., Any]:
     """The same, each moment made once: those of a batch are often the same."""
     moments: dict[int, Any] = {}
 
