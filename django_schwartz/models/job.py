@@ -24,7 +24,7 @@ from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status,
 from django_schwartz.models.queue import JobQuerySet, Moments
 from django_schwartz.models.quick import QuicklyMade
 from django_schwartz.models.rows import MICROSECONDS, SECONDS
-from django_schwartz.transactions import Tentative, may_be_rolled_back
+from django_schwartz.transactions import Certain, Tentative, may_be_rolled_back
 from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
@@ -91,7 +91,7 @@ class Job(QuicklyMade):
     _said: Outcome | None = None
     #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
     _renewal: tuple[int, ...] = ()
-    _settled: Tentative | None = None
+    _settled: Tentative | Certain | None = None
     _declined: Tentative | None = None
     #: The leases that ended with this holder's releases, each with whether that was rolled back.
     _released: tuple[tuple[int, Tentative], ...] = ()
@@ -454,7 +454,7 @@ class Job(QuicklyMade):
             return False
         self._ended, self._said = time.monotonic(), outcome
         if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
-            self.did_something = True
+            self._settled = Certain()
             self.holder.record(self, outcome)
             return True
         self.did_something = recorded = self.record(outcome)
@@ -487,17 +487,13 @@ class Job(QuicklyMade):
         """Tell that the outcome is in the database, as soon as it is committed."""
         if outcome.exit_status is None:
             self._become_released()
-        tell = partial(
-            signals.job_finished.send_robust,
-            type(self),
-            job=self,
-            outcome=outcome,
-            runtime=self.runtime,
-        )
         if self.driver.in_atomic_block:
-            transaction.on_commit(tell, using=self.alias)
+            transaction.on_commit(partial(self._tell, outcome, self.runtime), using=self.alias)
         else:
-            tell()
+            self._tell(outcome, self.runtime)
+
+    def _tell(self, outcome: Outcome, runtime: float | None) -> None:
+        signals.job_finished.send_robust(type(self), job=self, outcome=outcome, runtime=runtime)
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:
