@@ -20,6 +20,19 @@ class DjangoSchwartzConfig(AppConfig):
         checks.register(check_workers)
         post_migrate.connect(make_functions, sender=self)
         autodiscover_modules("workers")
+        if has_task_backend():
+            autodiscover_modules("tasks")
+
+
+def has_task_backend() -> bool:
+    """Whether TASKS names this queue; Django's tasks, with their checks, are loaded if it may."""
+    try:
+        from django_schwartz.backend import schwartz_backends
+    except ModuleNotFoundError as error:
+        if error.name == "django_tasks":  # the backport, which Django 6.0 made needless
+            return False
+        raise
+    return bool(schwartz_backends())
 
 
 def make_functions(*, using: str, **_: object) -> None:

@@ -20,6 +20,8 @@ logger = logging.getLogger("django_schwartz")
 
 #: Seconds between two looks after what is not a job's: old rows, and jobs that nobody can do.
 HOUSEKEEPING_SECONDS = 60
+#: Seconds between two looks for functions that no worker was known for.
+ABILITIES_SECONDS = 5
 
 
 class Runner:
@@ -46,6 +48,7 @@ class Runner:
         self._clock = clock
         self._stopping = threading.Event()
         self._next_housekeeping = clock()
+        self._next_look = clock() + ABILITIES_SECONDS
         self._trouble = ""
 
     def stop(self) -> None:
@@ -57,6 +60,7 @@ class Runner:
         self.client.make_functions()
         while not self._is_finished():
             self._keep_house()
+            self._look_for_abilities()
             if self._step():
                 self.performed += 1
             elif self._is_done():
@@ -108,6 +112,11 @@ class Runner:
             with self.client.databases.failing_over(alias):
                 self._purge(alias)
                 _tell_of_orphans(alias)
+
+    def _look_for_abilities(self) -> None:
+        if self._clock() >= self._next_look:
+            self._next_look = self._clock() + ABILITIES_SECONDS
+            self.client.look_for_abilities()
 
     def _purge(self, alias: str) -> None:
         while purge(alias) >= BATCH and not self._stopping.is_set():

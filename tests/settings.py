@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import django
+
 from tests.postgres import find_or_start
 
 RUN_VARIABLE = "DJANGO_SCHWARTZ_TEST_RUN"
@@ -50,6 +52,14 @@ if POSTGRES:
     }
 
 DATABASE_ROUTERS = ["tests.router.CurrentDatabase"]
+TASKS = {
+    "default": {"BACKEND": "django_schwartz.backend.SchwartzBackend", "QUEUES": []},
+    "other": {
+        "BACKEND": "django_schwartz.backend.SchwartzBackend",
+        "QUEUES": ["default", "reports"],
+        "OPTIONS": {"keep_results_for": 60},
+    },
+}
 SCHWARTZ = {"DATABASES": [os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")]}
 
 INSTALLED_APPS = [
@@ -61,6 +71,7 @@ INSTALLED_APPS = [
     "django_schwartz",
     "tests.fieldsapp",
     "tests.app",
+    *(["django_tasks"] if django.VERSION < (6, 0) else []),
     *EXTRA_APPS,
 ]
 MIDDLEWARE = [

@@ -23,8 +23,9 @@ class OneStatement(Dialect):
         numbers = [number for pair in lease.seconds.items() for number in pair]
         sql = (
             f"UPDATE {candidates.table} SET grabs = grabs + 1, grabbed_by = %s,"
+            f" grabbed_at = {self.now_us},"
             f" grabbed_until = {self.now} + CASE funcid {cases} END"
-            f" WHERE jobid {self._among(chosen)} RETURNING *, {self.now_us} AS grabbed_at"
+            f" WHERE jobid {self._among(chosen)} RETURNING *"
         )
         return list(candidates.raw(sql, [lease.grabbed_by, *numbers, *chosen_params]))
 

@@ -145,6 +145,7 @@ class Dialect:
                 grabbed_until=ServerTime() + lease.seconds[job.funcid],
                 grabs=F("grabs") + 1,
                 grabbed_by=lease.grabbed_by,
+                grabbed_at=ServerMicroseconds(),
             )
         )
 

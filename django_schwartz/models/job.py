@@ -12,7 +12,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz import signals
-from django_schwartz.dialects import Inserted, ServerMicroseconds, ServerTime
+from django_schwartz.dialects import Inserted, ServerTime
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
@@ -48,6 +48,7 @@ class Job(models.Model):
     #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
     grabs = models.IntegerField(default=0, db_default=0)
     grabbed_by = models.CharField(max_length=255, null=True)
+    grabbed_at = UnixMicrosecondField(null=True)
     dispatched_at = UnixMicrosecondField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
@@ -59,12 +60,13 @@ class Job(models.Model):
     #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
     #: one's.
     is_duplicate = False
-    #: The server's time of the grab, in UNIX microseconds.
-    grabbed_at: int | None = None
+    #: What completed() was told that the work gave: a value that JSON can hold.
+    result: Any = None
     #: Where debug() sends its messages.
     debug_to: Callable[[str, "Job"], object] | None = None
 
     _funcname: str | None = None
+    _grabbed: float | None = None
     _begun: float | None = None
     _settled: Tentative | None = None
     _declined: Tentative | None = None
@@ -164,10 +166,7 @@ class Job(models.Model):
     def as_grabbed(self, grabbed_by: str) -> "Job | None":
         """The job read again by its holder; None when it is gone again, or another's."""
         rows = type(self).objects.using(self.alias).filter(pk=self.pk, grabbed_by=grabbed_by)
-        job = rows.first()
-        if job is not None:
-            job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True).first()
-        return job
+        return rows.first()
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str) -> None:
         """Take what the database made of this job when it was inserted."""
@@ -230,11 +229,23 @@ class Job(models.Model):
         """Seconds since its worker began with it."""
         return None if self._begun is None else time.monotonic() - self._begun
 
+    @property
+    def completed_at(self) -> datetime | None:
+        """The server's time now, as far as its grab and this host's clock since then tell it."""
+        if self.grabbed_at is None or self._grabbed is None:
+            return None
+        return self.grabbed_at + timedelta(seconds=time.monotonic() - self._grabbed)
+
+    def become_grabbed(self) -> None:
+        """Note that the grab's reply arrives now."""
+        self._grabbed = time.monotonic()
+        signals.job_grabbed.send_robust(type(self), job=self)
+
     def begin(self) -> None:
         """Note that the worker begins now."""
         self._begun = time.monotonic()
-        if self.started_at is None and self.grabbed_at is not None:
-            self.started_at = MICROSECONDS.to_python(self.grabbed_at)
+        if self.started_at is None:
+            self.started_at = self.grabbed_at
 
     def debug(self, message: str) -> None:
         """Send a message to the job's client as debug output."""
@@ -250,8 +261,12 @@ class Job(models.Model):
     # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do
     # nothing, when the job has its verdict already or is not held any more.
 
-    def completed(self) -> bool:
-        """Record that the job was performed: it leaves the queue with exit status 0."""
+    def completed(self, result: object = None) -> bool:
+        """Record that the job was performed: it leaves the queue with exit status 0.
+
+        The exit status keeps the result, a value that JSON can hold.
+        """
+        self.result = result
         return self._finish(self._ending(Verdict.COMPLETED, 0))
 
     def replace_with(self, *jobs: "Job") -> bool:

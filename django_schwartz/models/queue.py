@@ -9,7 +9,6 @@ from django.db import connections, models
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact, GreaterThanOrEqual
 
-from django_schwartz import signals
 from django_schwartz.conf import conf
 from django_schwartz.dialects import INSERTED, Later, Lease, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
@@ -35,6 +34,13 @@ class Priority(models.Func):
 
     template = "COALESCE(%(expressions)s, 0)"
     output_field = models.IntegerField()
+
+
+class Queue(models.Func):
+    """A job's queue by name: none is "default"."""
+
+    template = "COALESCE(%(expressions)s, 'default')"
+    output_field = models.CharField()
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -73,6 +79,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Jobs of that priority or a higher one."""
         return self.filter(GreaterThanOrEqual(Priority("priority"), floor))
 
+    def in_queues(self, names: Iterable[str]) -> "JobQuerySet":
+        """Jobs of these queues; one that names none is in "default"."""
+        return self.alias(queue=Queue("queue_name")).filter(queue__in=list(names))
+
+    def not_in_queues(self, names: Iterable[str]) -> "JobQuerySet":
+        """Jobs of all queues but these."""
+        return self.alias(queue=Queue("queue_name")).exclude(queue__in=list(names))
+
     def coalescing(self, value: str) -> "JobQuerySet":
         return self.filter(coalesce=value)
 
@@ -100,7 +114,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         dialect = dialect_of(connections[self.db])
         grabbed = dialect.grab(self[: max(limit, look_at)], lease, limit=limit)
         for job in grabbed:
-            signals.job_grabbed.send_robust(type(job), job=job)
+            job.become_grabbed()
         return grabbed
 
     def dispatch(self, jobs: "Sequence[Job]") -> None:

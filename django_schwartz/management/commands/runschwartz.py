@@ -15,7 +15,6 @@ from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
-from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -39,6 +38,20 @@ class Command(BaseCommand):
             metavar="ALIAS",
             dest="databases",
             help="Look in this database only. Repeatable; SCHWARTZ['DATABASES'] otherwise.",
+        )
+        parser.add_argument(
+            "--queue",
+            action="append",
+            metavar="NAME",
+            dest="queues",
+            help='Perform jobs of this queue only; "default" has those that name none. Repeatable.',
+        )
+        parser.add_argument(
+            "--exclude-queue",
+            action="append",
+            metavar="NAME",
+            dest="excluded_queues",
+            help="Perform no jobs of this queue. Repeatable.",
         )
         parser.add_argument(
             "--processes",
@@ -71,6 +84,8 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         self._show_log(options["verbosity"])
         client = self._client(options["workers"], options["databases"])
+        client.queues = options["queues"] or []
+        client.excluded_queues = options["excluded_queues"] or []
         runner = Runner(
             client,
             delay=options["delay"] or conf().poll_seconds,
@@ -106,8 +121,10 @@ class Command(BaseCommand):
             if alias not in connections:
                 raise CommandError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
         client = TheSchwartz(databases)
+        if workers is None:
+            client.can_do_all()
         try:
-            for name in workers or [worker.funcname for worker in registry]:
+            for name in workers or []:
                 client.can_do(name)
         except UnknownFunction as error:
             raise CommandError(str(error)) from error
