@@ -21,7 +21,9 @@ class DjangoSchwartzConfig(AppConfig):
         post_migrate.connect(make_functions, sender=self)
         autodiscover_modules("workers")
         if has_task_backend():
-            autodiscover_modules("tasks")
+            from django_schwartz.backend.finding import find_tasks
+
+            find_tasks()
 
 
 def has_task_backend() -> bool:

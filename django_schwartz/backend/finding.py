@@ -4,6 +4,7 @@ import logging
 from importlib import import_module
 
 from django.apps import apps
+from django.utils.module_loading import autodiscover_modules
 
 from django_schwartz.backend.compat import AnyTask, Task
 from django_schwartz.backend.worker import TaskWorker, worker_of
@@ -52,4 +53,8 @@ def _is_installed(path: str) -> bool:
     return any(path == name or path.startswith(f"{name}.") for name in names)
 
 
-registry.finders.append(find_worker)
+def find_tasks() -> None:
+    """Have tasks found by name from now on, and import the apps' modules `tasks`."""
+    if find_worker not in registry.finders:
+        registry.finders.append(find_worker)
+    autodiscover_modules("tasks")

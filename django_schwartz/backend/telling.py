@@ -16,9 +16,7 @@ from django_schwartz.backend.compat import (
     task_finished,
     task_started,
 )
-from django_schwartz.backend.worker import TaskWorker
 from django_schwartz.signals import job_finished
-from django_schwartz.worker import registry
 
 if TYPE_CHECKING:
     from django_schwartz.models import Job, Outcome
@@ -38,9 +36,10 @@ def tell_finished(*, job: "Job", outcome: "Outcome", **_: object) -> None:
 
     Django's own log and the error monitors take it from sys.exc_info().
     """
+    from django_schwartz.backend.finding import task_named
     from django_schwartz.backend.results import result_of_finished
 
-    if outcome.exit_status is None or not issubclass(registry.get(job.funcname), TaskWorker):
+    if outcome.exit_status is None or task_named(job.funcname) is None:
         return
     result = result_of_finished(job, outcome)
     error = outcome.failure.error if outcome.failure else None

@@ -1,10 +1,12 @@
 """TaskWorker: performs the tasks of one function. Each function has a child of its own."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.db import transaction
 
 from django_schwartz.backend.compat import AnyTask, InvalidTaskBackend, TaskContext, task_backends
+from django_schwartz.backend.telling import tell_started
 from django_schwartz.backend.values import json_value
 from django_schwartz.worker import Worker
 
@@ -19,7 +21,7 @@ POLICY = ("max_retries", "retry_delay", "retry_on", "fail_on", "grab_for")
 
 
 class UnfitValue(Exception):
-    """What a task gave cannot be stored. Its cause says why."""
+    """What a task was given is no call, or what it gave cannot be stored. The cause says why."""
 
 
 class TaskWorker(Worker):
@@ -43,21 +45,21 @@ class TaskWorker(Worker):
 
     def _value(self, job: "Job") -> Any:
         """What the function gives, as JSON has it. Raises UnfitValue; the function, anything."""
-        from django_schwartz.backend.jobs import call_in
-        from django_schwartz.backend.results import result_of_running
-        from django_schwartz.backend.telling import tell_started
+        value = self._call(job, *_call_in(job))
+        try:
+            return json_value(value)
+        except (TypeError, ValueError) as error:
+            raise UnfitValue from error
 
-        args, kwargs = call_in(job.arg)
+    def _call(self, job: "Job", args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        from django_schwartz.backend.results import result_of_running
+
         running = result_of_running(job)
         tell_started(running)
         if self.task.takes_context:
             args = [TaskContext(task_result=running), *args]
         # The one place where a task runs: an async one gets an event loop of its own here.
-        value = self.task.call(*args, **kwargs)
-        try:
-            return json_value(value)
-        except (TypeError, ValueError) as error:
-            raise UnfitValue from error
+        return self.task.call(*args, **kwargs)
 
     def get_retry_delay(self, failures: int) -> float:
         backoff = getattr(self.task, "backoff", None)
@@ -69,6 +71,15 @@ class TaskWorker(Worker):
 
     def get_keep_errors_for(self) -> int:
         return max(self.keep_errors_for, self.get_keep_exit_status_for())
+
+
+def _call_in(job: "Job") -> tuple[list[Any], dict[str, Any]]:
+    from django_schwartz.backend.jobs import call_in
+
+    try:
+        return call_in(job.arg)
+    except ValueError as error:
+        raise UnfitValue from error
 
 
 def _kept_by_backend(alias: str) -> int:

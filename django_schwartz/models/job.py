@@ -62,6 +62,8 @@ class Job(models.Model):
     is_duplicate = False
     #: What completed() was told that the work gave: a value that JSON can hold.
     result: Any = None
+    #: When the verdict came that ended it, by the server's clock.
+    completed_at: datetime | None = None
     #: Where debug() sends its messages.
     debug_to: Callable[[str, "Job"], object] | None = None
 
@@ -229,9 +231,8 @@ class Job(models.Model):
         """Seconds since its worker began with it."""
         return None if self._begun is None else time.monotonic() - self._begun
 
-    @property
-    def completed_at(self) -> datetime | None:
-        """The server's time now, as far as its grab and this host's clock since then tell it."""
+    def _time_by_grab(self) -> datetime | None:
+        """The server's time now, as its grab and this host's clock since then tell it."""
         if self.grabbed_at is None or self._grabbed is None:
             return None
         return self.grabbed_at + timedelta(seconds=time.monotonic() - self._grabbed)
@@ -342,6 +343,7 @@ class Job(models.Model):
         return not self.is_lost
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
+        self.completed_at = self._time_by_grab()
         keep_for = int(self._policy("keep_exit_status_for"))
         return Outcome(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
 

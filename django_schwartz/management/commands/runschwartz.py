@@ -15,6 +15,7 @@ from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
+from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -128,7 +129,7 @@ class Command(BaseCommand):
                 client.can_do(name)
         except UnknownFunction as error:
             raise CommandError(str(error)) from error
-        if not client.all_abilities:
+        if not client.all_abilities and not registry.finders:
             raise CommandError(
                 "No worker is registered. Put a Worker class under @register into a "
                 "module `workers` of an installed app."
