@@ -13,11 +13,10 @@ class DjangoSchwartzConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_schwartz.checks import check_databases, check_settings, check_workers
+        from django_schwartz.checks import CHECKS
 
-        checks.register(check_settings)
-        checks.register(check_databases)
-        checks.register(check_workers)
+        for check in CHECKS:
+            checks.register(check)
         post_migrate.connect(make_functions, sender=self)
         autodiscover_modules("workers")
         if has_task_backend():

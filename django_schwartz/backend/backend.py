@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage
 
-from django_schwartz.backend.checks import check_backend
+from django_schwartz.backend.checks import check_options
 from django_schwartz.backend.compat import (
     AnyResult,
     AnyTask,
@@ -117,7 +117,7 @@ class SchwartzBackend(BaseTaskBackend):
         return result
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return list(check_backend(self))
+        return list(check_options(self.alias, self.options))
 
 
 def schwartz_backends() -> list[SchwartzBackend]:

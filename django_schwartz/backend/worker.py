@@ -8,7 +8,7 @@ from django.db import transaction
 from django_schwartz.backend.compat import AnyTask, InvalidTaskBackend, TaskContext, task_backends
 from django_schwartz.backend.telling import tell_started
 from django_schwartz.backend.values import json_value
-from django_schwartz.worker import Worker
+from django_schwartz.worker import Worker, current_job
 
 if TYPE_CHECKING:
     from django_schwartz.models import Job
@@ -66,8 +66,16 @@ class TaskWorker(Worker):
         return self.retry_delay if backoff is None else backoff(failures)
 
     def get_keep_exit_status_for(self) -> int:
-        of_task = getattr(self.task, "keep_results_for", None)
-        return _kept_by_backend(self.task.backend) if of_task is None else of_task
+        of_task: int | None = getattr(self.task, "keep_results_for", None)
+        return _kept_by_backend(self._backend()) if of_task is None else of_task
+
+    def _backend(self) -> str:
+        """The alias of the backend that the current job was enqueued by, or else the task's own."""
+        from django_schwartz.backend.jobs import backend_of
+
+        job = current_job.get()
+        is_mine = job is not None and job.funcname == self.funcname
+        return backend_of(job) if job and is_mine else self.task.backend
 
     def get_keep_errors_for(self) -> int:
         return max(self.keep_errors_for, self.get_keep_exit_status_for())

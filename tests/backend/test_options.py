@@ -8,7 +8,7 @@ import pytest
 
 from django_schwartz.backend import Exponential, SchwartzTask, task
 from django_schwartz.backend.compat import TaskResultStatus
-from django_schwartz.models import Error, Job
+from django_schwartz.models import Error, ExitStatus, Job
 from django_schwartz.worker import Worker, registry
 from tests.app import tasks
 from tests.rows import come_due
@@ -132,12 +132,29 @@ def test_grab_for_is_the_lease(database, client):
     assert job.grabbed_until.timestamp() - int(job.grabbed_at.timestamp()) == 77
 
 
-def test_results_are_kept_as_the_task_the_backend_or_the_default_says():
-    assert worker_of(tasks.forget).policy("keep_exit_status_for") == 0
-    assert worker_of(tasks.add).policy("keep_exit_status_for") == 604_800
-    elsewhere = replace(tasks.add, backend="other")
-    assert type(worker_of(tasks.add)).__call__ is not None
-    assert elsewhere.get_backend().keep_results_for == 60
+@pytest.mark.parametrize(
+    ("a_task", "seconds"),
+    [
+        (tasks.add, 604_800),
+        (tasks.add.using(backend="other"), 60),
+        (replace(tasks.add, backend="other"), 60),
+    ],
+)
+def test_a_result_is_kept_as_the_options_of_its_backend_say(work, backend, a_task, seconds):
+    a_task.enqueue(1)
+
+    work()
+
+    [row] = ExitStatus.objects.all()
+    assert row.delete_after - row.completion_time == timedelta(seconds=seconds)
+
+
+def test_a_result_is_kept_as_its_task_says(work, backend):
+    tasks.forget.enqueue()
+
+    work()
+
+    assert not ExitStatus.objects.exists()
 
 
 def test_errors_are_kept_as_long_as_the_result(monkeypatch):
