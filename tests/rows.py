@@ -6,7 +6,8 @@ from django.db import connections
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from django_schwartz.dialects import ServerTime
+from django_schwartz.dialects import ServerTime, dialect_of
+from django_schwartz.fields import UnixMicrosecondField
 from django_schwartz.models import Error, ExitStatus, Job
 
 
@@ -38,6 +39,13 @@ def come_due(*handles):
     """The time that the jobs wait for has come."""
     pks = [handle.jobid for handle in handles]
     Job.objects.filter(pk__in=pks).update(run_after=ServerTime())
+
+
+def server_moment(alias):
+    """The database's time, as exactly as it tells it."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT {dialect_of(connections[alias]).now_us}", [])
+        return UnixMicrosecondField().moment(cursor.fetchone()[0])
 
 
 @contextmanager

@@ -223,7 +223,7 @@ def job(client):
 def test_a_retry_is_delayed_by_the_servers_clock(job, wrong_clock):
     job.failed("try again")
 
-    assert shows_now(Job.objects, "run_after", plus=900)
+    assert shows_now(Job.objects, "run_after", plus=901)
 
 
 def test_a_failure_is_dated_by_the_server(job, wrong_clock):
@@ -235,7 +235,7 @@ def test_a_failure_is_dated_by_the_server(job, wrong_clock):
 def test_a_declined_job_is_delayed_by_the_servers_clock(job, wrong_clock):
     job.declined(timedelta(seconds=300))
 
-    assert shows_now(Job.objects, "run_after", plus=300)
+    assert shows_now(Job.objects, "run_after", plus=301)
 
 
 def test_an_exit_status_is_dated_by_the_server(job, wrong_clock):

@@ -8,7 +8,9 @@ from django_schwartz import Worker, register, signals
 from django_schwartz.dialects import ServerTime
 from django_schwartz.fields import unix_seconds
 from django_schwartz.models import Error, ExitStatus, Job
-from tests.rows import come_due, end_lease, lease_elsewhere, row_of, rows
+from tests.rows import come_due, end_lease, lease_elsewhere, row_of, rows, server_moment
+
+SECOND = timedelta(seconds=1)
 
 
 class Decline(Worker):
@@ -139,10 +141,43 @@ def test_the_time_may_be_told_from_the_servers_now(client, job):
     assert 290 < delay <= 301
 
 
-def test_a_time_that_has_passed_makes_it_due_at_once(client, dialect, job):
-    job.declined(1)
+@pytest.mark.parametrize("delay", [timedelta(seconds=1), timedelta(minutes=5)], ids=str)
+def test_the_job_comes_no_moment_before_its_time(database, dialect, job, delay):
+    before = server_moment(database)
 
-    assert Decline.grab_job(client).handle == job.handle
+    job.declined(delay)
+
+    assert row_of(job.handle)["run_after"] >= before + delay
+
+
+def test_a_time_beyond_the_calendar_is_the_calendars_end(job):
+    job.declined(timedelta.max)
+
+    assert row_of(job.handle)["run_after"].year > 2300
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [1, datetime(2001, 1, 1, tzinfo=UTC), timedelta(0), timedelta(milliseconds=5), -timedelta(1)],
+    ids=["seconds", "datetime", "no time", "a moment", "a day ago"],
+)
+def test_a_time_that_has_passed_makes_it_due_in_a_second(database, dialect, job, passed):
+    before = server_moment(database)
+
+    job.declined(passed)
+
+    after = server_moment(database)
+    assert before + SECOND <= row_of(job.handle)["run_after"] <= after + 2 * SECOND
+
+
+def test_a_worker_that_always_declines_does_not_keep_the_others_from_their_jobs(client):
+    client.dispatch_async("Decline")
+    Decline.arguments = (1,)
+    client.can_do(Decline)
+
+    worked = [client.work_once() for _ in range(2)]
+
+    assert worked == [True, False]
 
 
 @pytest.mark.parametrize("run_after", ["tomorrow", object()], ids=["text", "object"])

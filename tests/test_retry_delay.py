@@ -1,10 +1,12 @@
 """A failed job is tried again, after its delay. After t/retry-delay.t."""
 
+from datetime import timedelta
+
 import pytest
 
 from django_schwartz import Worker, register
 from django_schwartz.fields import unix_seconds
-from tests.rows import come_due
+from tests.rows import come_due, server_moment
 
 
 @pytest.fixture
@@ -42,8 +44,27 @@ def test_the_retry_waits_for_its_delay(client, dialect):
 
     after = client.get_server_time()
     assert handle.failures == 1
-    assert before + 20 <= unix_seconds(handle.job.run_after) <= after + 20
+    assert before + 20 <= unix_seconds(handle.job.run_after) <= after + 21
     assert client.work_once() is False
+
+
+@pytest.mark.parametrize("delay", [0.25, 1, 20])
+def test_the_retry_comes_no_moment_before_its_delay(client, database, dialect, delay):
+    @register
+    class Punctual(Worker):
+        max_retries = 1
+        retry_delay = delay
+
+        def work(self, job):
+            job.failed()
+
+    handle = client.dispatch_async("Punctual")
+    client.can_do(Punctual)
+    before = server_moment(database)
+
+    client.work_once()
+
+    assert handle.job.run_after >= before + timedelta(seconds=delay)
 
 
 def test_the_job_is_nobodys_while_it_waits(client, dialect):

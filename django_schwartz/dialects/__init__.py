@@ -14,6 +14,7 @@ from django_schwartz.dialects.portable import (
     Row,
     ServerMicroseconds,
     ServerTime,
+    ServerTimeIn,
     dialect_of,
 )
 from django_schwartz.dialects.postgresql import PostgreSQL
@@ -31,6 +32,7 @@ __all__ = [
     "SQLite",
     "ServerMicroseconds",
     "ServerTime",
+    "ServerTimeIn",
     "dialect_of",
 ]
 

@@ -3,6 +3,7 @@
 The SQL here goes through parameter formatting: a percent sign of its own is doubled.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -93,6 +94,21 @@ class ServerMicroseconds(models.Func):
         self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **kwargs: Any
     ) -> tuple[str, Any]:
         return dialect_of(connection).now_us, []
+
+
+class ServerTimeIn(models.Func):
+    """That many seconds after the server's time, in UNIX seconds rounded up: never early."""
+
+    output_field = models.BigIntegerField()
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.later = Later(math.ceil(seconds * 1_000_000))
+
+    def as_sql(
+        self, compiler: Any, connection: BaseDatabaseWrapper, *args: Any, **kwargs: Any
+    ) -> tuple[str, Any]:
+        return dialect_of(connection).later_seconds, [self.later]
 
 
 class Dialect:
@@ -196,10 +212,18 @@ class Dialect:
                 "dispatched_at": self.now_us,
             }.get(column, "NULL")
         if isinstance(value, Later):
-            later = f"{self.now_us} + %s"
-            is_exact = column == "scheduled_for"
-            return later if is_exact else f"({later} + 999999) {self.divide} 1000000"
+            return self.later_us if column == "scheduled_for" else self.later_seconds
         return "%s"
+
+    @property
+    def later_us(self) -> str:
+        """SQL of a moment that many microseconds, its parameter, after the server's time."""
+        return f"{self.now_us} + %s"
+
+    @property
+    def later_seconds(self) -> str:
+        """SQL of the same moment in UNIX seconds, rounded up."""
+        return f"({self.later_us} + 999999) {self.divide} 1000000"
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         """Whether the database cannot serve the queue now, rather than a statement being wrong."""

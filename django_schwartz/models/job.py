@@ -1,7 +1,6 @@
 """Job: a piece of work in the queue, with its verbs, and the handle that outlives it."""
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,9 +9,10 @@ from typing import Any, Self
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Greatest
 
 from django_schwartz import signals
-from django_schwartz.dialects import Inserted, ServerTime
+from django_schwartz.dialects import Inserted, ServerTimeIn
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
@@ -21,7 +21,7 @@ from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Fai
 from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
 from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
 from django_schwartz.transactions import Tentative
-from django_schwartz.worker import current_job, registry
+from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -285,12 +285,12 @@ class Job(models.Model):
         status, failures = _failing(exit_status), patiently(self, lambda: self.failures) + 1
         if failures > self._policy("max_retries", self):
             return self.permanent_failure(message, status)
-        delay = math.ceil(self._policy("retry_delay", failures))
+        delay = self._policy("retry_delay", failures)
         return self._finish(
             Outcome(
                 verdict=Verdict.RETRY,
                 failure=Failure.of(message),
-                run_after=ServerTime() + delay if delay else None,
+                run_after=ServerTimeIn(delay) if delay else None,
             )
         )
 
@@ -302,9 +302,10 @@ class Job(models.Model):
     def declined(self, run_after: "datetime | timedelta | int | None" = None) -> bool:
         """Hand the job back without a failure, to be grabbed from `run_after` on.
 
-        Without a time that is when the lease ends. No verdict: the job may still be failed.
+        That is in a second at the soonest, even if the time has passed; without a time it is when
+        the lease ends. No verdict: the job may still be failed.
         """
-        outcome = Outcome(verdict=Verdict.DECLINED, run_after=_moment(run_after))
+        outcome = Outcome(verdict=Verdict.DECLINED, run_after=_later_moment(run_after))
         if self._is_too_late_for(outcome):
             return False
         self._declined = Tentative(self.alias)
@@ -380,13 +381,18 @@ class Job(models.Model):
         return True
 
 
-def _moment(value: "datetime | timedelta | int | None") -> Any:
-    """The value as an update writes it to run_after; None for nothing and 0."""
-    if not value:
+def _later_moment(value: "datetime | timedelta | int | None") -> Any:
+    """The value as an update writes it to run_after, in a second at the soonest.
+
+    None for None and 0, as in Perl. A worker that hands its job back at once would get it again at
+    once, and nothing else would be done.
+    """
+    if value is None or value == 0:
         return None
     if isinstance(value, timedelta):
-        return ServerTime() + math.ceil(value.total_seconds())
-    return unix_seconds(value)
+        return ServerTimeIn(min(max(value.total_seconds(), 1), FOREVER))
+    moment = models.Value(unix_seconds(value), models.BigIntegerField())
+    return Greatest(moment, ServerTimeIn(1))
 
 
 def _failing(exit_status: int | None) -> int:

@@ -71,11 +71,17 @@ class Outcome:
     def message(self) -> str:
         return self.failure.message if self.failure else ""
 
-    def reduced(self, why: Exception) -> "Outcome":
-        """The same outcome without anything that a database could refuse."""
-        failure = self.failure and self.failure.without_text(why)
-        return replace(self, failure=failure, is_minimal=True)
+    def without_details(self, why: Exception) -> "Outcome":
+        """The same outcome without what the job was, and what its worker left in it."""
+        return replace(self, is_minimal=True)
 
+    def without_text(self, why: Exception) -> "Outcome":
+        """The same outcome without the words of the failure."""
+        return replace(self, failure=self.failure and self.failure.without_text(why))
+
+
+#: What is left out, one after the other, of an outcome that the database refuses.
+REDUCTIONS = (Outcome.without_details, Outcome.without_text)
 
 T = TypeVar("T")
 
@@ -84,15 +90,17 @@ def settle(job: "Job", outcome: Outcome) -> bool:
     """Record the outcome; False, and nothing recorded, when the job is not held any more.
 
     While the database is away it is tried again for a while, outside a transaction. An outcome that
-    the database refuses is recorded without its text; one with children raises instead. One
-    transaction.
+    the database refuses is recorded without its details, or at last without its failure's text; one
+    with children raises instead. One transaction.
     """
-    try:
-        return patiently(job, partial(_record, job, outcome))
-    except Exception as error:
-        if outcome.children or _is_away(job, error):
-            raise
-        return patiently(job, partial(_record, job, outcome.reduced(error)))
+    for reduced in REDUCTIONS:
+        try:
+            return patiently(job, partial(_record, job, outcome))
+        except Exception as error:
+            if outcome.children or _is_away(job, error):
+                raise
+            outcome = reduced(outcome, error)
+    return patiently(job, partial(_record, job, outcome))
 
 
 def patiently(job: "Job", attempt: Callable[[], T]) -> T:

@@ -147,6 +147,39 @@ def test_a_job_is_retried_though_its_worker_left_a_priority_that_cannot_be_store
     assert handle.job.priority == 0
 
 
+UNSTORABLE = [("priority", 99_999), ("coalesce", "c" * 999), ("started_at", "long ago")]
+
+
+@pytest.mark.parametrize(("name", "value"), UNSTORABLE, ids=["priority", "coalesce", "started_at"])
+@pytest.mark.parametrize("max_retries", [1, 0], ids=["a retry", "for good"])
+def test_a_failure_keeps_its_text_though_the_job_was_left_unstorable(
+    perform, max_retries, name, value
+):
+    def work(job):
+        setattr(job, name, value)
+        raise RuntimeError("interrupted")
+
+    handle = perform(work, max_retries=max_retries)
+
+    error = Error.objects.get(jobid=handle.jobid)
+    assert error.message == "RuntimeError: interrupted"
+    assert error.traceback.endswith("RuntimeError: interrupted\n")
+    assert handle.is_pending is bool(max_retries)
+
+
+def test_a_failure_of_which_everything_is_refused_lands_all_the_same(perform, database, refuse):
+    refuse("django_schwartz_error", "message LIKE 'unwanted%'")
+
+    def work(job):
+        job.arg = object()
+        job.failed("unwanted")
+
+    handle = perform(work, max_retries=1)
+
+    assert handle.failure_log == [REFUSED[database]]
+    assert handle.job.grabbed_until is None
+
+
 def test_a_replacement_that_is_refused_is_a_failure(client, perform, refuse):
     client.dispatch_async("Child")
     refuse("django_schwartz_job", "coalesce = 'unwanted'")
