@@ -46,7 +46,6 @@ class SchwartzBackend(BaseTaskBackend):
 
     def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
         super().__init__(alias, dict(params))
-        self.params = params
         self._conf: Conf | None = None
         self._client: TheSchwartz | None = None
 

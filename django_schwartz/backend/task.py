@@ -15,6 +15,7 @@ from django_schwartz.backend.compat import (
     TaskResult,
     task_backends,
 )
+from django_schwartz.backend.finding import task_named
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,11 +92,22 @@ class SchwartzTask(GenericTask[P, R]):
     ) -> "list[TaskResult[P, R]]":
         """Enqueue a call for each (args, kwargs), all in one transaction and few statements."""
         backend: Any = self.get_backend()
+        if not hasattr(backend, "enqueue_many"):  # that of another project, in its tests say
+            return [backend.enqueue(self, args, kwargs) for args, kwargs in calls]
         return cast(
             "list[TaskResult[P, R]]",
             backend.enqueue_many((self, args, kwargs) for args, kwargs in calls),
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the function's name and what is the call's own: the rest is in the code."""
+        own = {name: getattr(self, name) for name in OF_A_CALL}
+        changes = {name: value for name, value in own.items() if not callable(value)}
+        return restored, (self.module_path, changes)
+
+
+#: What using() changes.
+OF_A_CALL = ("priority", "queue_name", "run_after", "backend", "uniqkey", "coalesce")
 
 SomeTask = TypeVar("SomeTask", bound=AnyTask)
 
@@ -107,6 +119,14 @@ def altered(task: SomeTask, changes: Mapping[str, Any]) -> SomeTask:
         value = changes.get(field.name, getattr(task, field.name))
         object.__setattr__(made, field.name, value)
     return made
+
+
+def restored(name: str, changes: Mapping[str, Any]) -> AnyTask:
+    """The task of that name with these values. Raises ValueError where it is no task."""
+    task = task_named(name)
+    if task is None:
+        raise ValueError(f"{name!r} is no task here.")
+    return altered(task, changes)
 
 
 @overload

@@ -83,6 +83,13 @@ def test_what_is_not_found_waits_and_is_counted(client, backend, work):
         client.work_on(handle)
 
 
+@pytest.mark.usefixtures("_nothing_known")
+def test_a_task_that_nothing_imported_yet_is_not_counted(client, database):
+    client.dispatch_async("tests.app.mail.welcome", CALL)
+
+    assert nobody_can_do(database) == {}
+
+
 def test_a_module_that_cannot_be_imported_has_its_tasks_wait(client, work, tmp_path, caplog):
     module = f"{__package__}.broken"
     assert module not in sys.modules

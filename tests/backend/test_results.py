@@ -1,5 +1,6 @@
 """What enqueue() tells of a task is what get_result() tells of it, field by field."""
 
+import pickle
 from dataclasses import fields
 from datetime import datetime, timedelta
 
@@ -7,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from django_schwartz.backend.compat import TaskResultDoesNotExist, TaskResultStatus, task_backends
+from django_schwartz.backend.task import restored
 from django_schwartz.models import ExitStatus, Job
 from tests.app import tasks
 from tests.rows import come_due, end_lease
@@ -249,6 +251,18 @@ def test_a_result_survives_the_loss_of_its_text(backend, work):
     kept = backend.get_result(result.id)
     assert (kept.status, kept.args, kept.kwargs) == (SUCCESSFUL, [], {})
     assert kept.finished_at is not None
+
+
+def test_a_result_and_its_task_can_be_pickled(backend):
+    result = tasks.greet.using(priority=3, coalesce="c").enqueue("ann")
+
+    assert pickle.loads(pickle.dumps(result)) == result
+    assert pickle.loads(pickle.dumps(tasks.greet)) == tasks.greet
+
+
+def test_a_pickle_of_what_is_no_task_is_refused():
+    with pytest.raises(ValueError, match=r"'os\.system' is no task here"):
+        restored("os.system", {})
 
 
 @pytest.mark.parametrize("get", ["get_result", "aget_result"])
