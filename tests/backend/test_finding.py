@@ -158,3 +158,15 @@ def test_a_task_of_another_backend_that_is_sent_here_is_performed(database, sett
 
     result.refresh()
     assert result.return_value == 3
+
+
+def test_a_process_of_its_own_performs_what_it_never_saw_before(manage, client, backend):
+    sum_of_two = tasks.add_later.enqueue(1, other=2)
+    welcome = client.dispatch_async("tests.app.mail.welcome", CALL)
+
+    process = manage("runschwartz", "--until-done")
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, output
+    assert backend.get_result(sum_of_two.id).return_value == 3
+    assert backend.get_result(str(welcome)).return_value == "welcome ann"

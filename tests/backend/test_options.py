@@ -218,6 +218,7 @@ def test_seconds_grow_to_the_cap():
     backoff = Exponential(first=10, factor=3, cap=100, jitter=0)
 
     assert [backoff(failures) for failures in (1, 2, 3, 4, 5000)] == [10, 30, 90, 100, 100]
+    assert Exponential(factor=1.5, cap=7, jitter=0)(5000) == 7
 
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0, 10), (0.5, 7.5), (1, 5)])

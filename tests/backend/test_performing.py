@@ -3,8 +3,9 @@
 import pytest
 from django.db import transaction
 
-from django_schwartz.backend.compat import TaskResultStatus
+from django_schwartz.backend.compat import TaskResultDoesNotExist, TaskResultStatus
 from django_schwartz.models import Error, ExitStatus, Job
+from django_schwartz.worker import registry
 from tests.app import tasks
 from tests.app.models import Trace
 from tests.rows import end_lease, lease_elsewhere, statements
@@ -140,3 +141,25 @@ def test_a_killed_worker_leaves_no_task_running(manage, backend, client):
 
     assert backend.get_result(result.id).status == TaskResultStatus.READY
     assert Job.objects.due().exists()
+
+
+def test_a_task_of_a_backend_that_tasks_names_no_more_is_performed(client, backend, work):
+    handle = client.dispatch_async(
+        "tests.app.tasks.add", {"args": [1], "kwargs": {}}, meta={"backend": "gone"}
+    )
+
+    work()
+
+    result = backend.get_result(str(handle))
+    assert (result.status, result.backend, result.return_value) == (SUCCESSFUL, "gone", 1)
+
+
+def test_the_result_of_a_function_that_is_gone_does_not_exist(backend, work, monkeypatch):
+    queued, done = tasks.add.enqueue(1), tasks.greet.enqueue("ann")
+    work()
+    monkeypatch.setattr(registry, "_workers", {})
+    monkeypatch.setattr(registry, "finders", [])
+
+    for result in (queued, done):
+        with pytest.raises(TaskResultDoesNotExist):
+            backend.get_result(result.id)
