@@ -13,11 +13,14 @@ class DjangoSchwartzConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_schwartz.checks import CHECKS
+        from django_schwartz.checks import CHECKS, check_servers
+        from django_schwartz.signals import bar_traceback, logger
 
         for check in CHECKS:
             checks.register(check)
+        checks.register(check_servers, checks.Tags.database)
         post_migrate.connect(make_functions, sender=self)
+        logger.addFilter(bar_traceback)
         autodiscover_modules("workers")
         if has_task_backend():
             from django_schwartz.backend.finding import find_tasks

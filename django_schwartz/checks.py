@@ -14,6 +14,7 @@ from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
 from django_schwartz.conf import KEYS, Conf
+from django_schwartz.dialects import dialect_of
 from django_schwartz.serializers import ARG_FORMATS
 from django_schwartz.worker import Worker, registry
 
@@ -60,10 +61,16 @@ def _are_texts(value: object) -> TypeGuard[Sequence[str]]:
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
-def check_databases(**_: object) -> list[CheckMessage]:
+def _queue_aliases() -> Sequence[str] | None:
+    """What SCHWARTZ["DATABASES"] says; None where that is no list."""
     given = getattr(settings, "SCHWARTZ", {})
-    aliases = given.get("DATABASES", Conf.databases) if isinstance(given, dict) else ()
-    if not isinstance(aliases, list | tuple):
+    aliases = given.get("DATABASES", Conf.databases) if isinstance(given, dict) else None
+    return aliases if isinstance(aliases, list | tuple) else None
+
+
+def check_databases(**_: object) -> list[CheckMessage]:
+    aliases = _queue_aliases()
+    if aliases is None:
         return []
     messages: list[CheckMessage] = [
         Error(
@@ -104,6 +111,21 @@ def check_backport(**_: object) -> list[CheckMessage]:
 def _is_ours(params: object) -> bool:
     backend = params.get("BACKEND") if isinstance(params, dict) else None
     return isinstance(backend, str) and backend.startswith("django_schwartz.")
+
+
+def check_servers(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
+    """Ask the servers themselves; as Django's own, only of databases that are to be checked."""
+    queues = _queue_aliases() or ()
+    return [
+        CheckWarning(
+            f"The queue database {alias!r} has a setting to doubt: {doubt.message}.",
+            hint=doubt.hint,
+            id=f"django_schwartz.{doubt.id}",
+        )
+        for alias in databases or ()
+        if alias in queues
+        for doubt in dialect_of(connections[alias]).doubts(connections[alias])
+    ]
 
 
 def check_workers(**_: object) -> list[CheckMessage]:

@@ -2,22 +2,23 @@
 
 import itertools
 import logging
-import os
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
 
 from django.db import connections, transaction
 
+from django_schwartz.batches import Batches
 from django_schwartz.conf import conf
 from django_schwartz.databases import Databases
 from django_schwartz.dialects import Lease, dialect_of
 from django_schwartz.exceptions import InvalidHandle
+from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
+from django_schwartz.models.rows import check_storable
 from django_schwartz.performance import Performance, fails_as_unreadable, perform
 from django_schwartz.signals import printable
 from django_schwartz.worker import Worker, current_job, registry
@@ -118,7 +119,7 @@ class TheSchwartz:
         Inside atomic() on a queue database the job goes to that one and stands or falls with the
         transaction. Elsewhere any database that lives takes it. `using` names one; `on_commit`
         waits for the open transaction to commit, for a queue that is in another database, and gives
-        no handle.
+        no handle; what cannot be stored raises at once nevertheless.
 
         A job whose uniqkey is queued already is not queued twice: the handle is the queued job's,
         and `is_duplicate`. Raises AllDatabasesDead; TypeError or ValueError for a job that cannot
@@ -126,32 +127,64 @@ class TheSchwartz:
         """
         made = _made_job(job, arg, fields)
         if on_commit:
-            _after_commit(partial(self._dispatch, [made], using))
+            check_storable(made)
+            _after_commit(partial(self._dispatch, Batches([made]), using))
             return None
-        return self._dispatch([made], using)[0]
+        return self._dispatch(Batches([made]), using)[0]
 
-    def dispatch_jobs(self, jobs: Iterable[Job], *, using: str | None = None) -> list[JobHandle]:
+    def dispatch_jobs(
+        self,
+        jobs: Iterable[Job],
+        *,
+        using: str | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> list[JobHandle]:
         """Put many jobs into the queue, all in one database and one transaction.
 
-        Gives a handle for each, and raises, as dispatch_async.
-        """
-        many = list(jobs)
-        return self._dispatch(many, using) if many else []
+        Gives a handle for each, and raises, as dispatch_async; ValueError, too, for uniqkeys whose
+        home databases differ. The jobs may be an iterator of any length: they are taken by the
+        thousand. `on_progress` is then called with the number of jobs so far, which are not
+        committed yet.
 
-    def _dispatch(self, jobs: list[Job], using: str | None) -> list[JobHandle]:
+        When the database dies after more than the first thousand of an iterator's, its error is
+        raised, for those cannot be had again for another database.
+        """
+        batches = Batches(jobs)
+        return self._dispatch(batches, using, on_progress) if batches.first else []
+
+    def _dispatch(
+        self,
+        batches: Batches[Job],
+        using: str | None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> list[JobHandle]:
         chosen = using or self.databases.in_transaction()
         if chosen is not None:
-            return _store(jobs, chosen)
-        for alias in self._order_for(jobs):
+            return _store(batches, chosen, on_progress)
+        for alias in self._order_for(batches.first):
             with self.databases.failing_over(alias):
-                return _store(jobs, alias)
+                return _store(batches, alias, on_progress)
+            if batches.is_spent:
+                raise self.databases.causes[alias]
         raise self.databases.all_dead()
 
-    def _order_for(self, jobs: list[Job]) -> list[str]:
-        unique = next((job for job in jobs if job.uniqkey is not None), None)
-        if unique is None:
-            return self.databases.in_random_order()
-        return self.databases.in_home_order(unique.funcname, str(unique.uniqkey))
+    def _order_for(self, jobs: list[Job]) -> Iterator[str]:
+        """The databases to ask, one after the other. Raises ValueError where homes part."""
+        orders = {
+            tuple(self.databases.in_home_order(job.funcname, str(job.uniqkey)))
+            for job in jobs
+            if job.uniqkey is not None
+        }
+        if not orders:
+            yield from self.databases.in_random_order()
+        for homes in zip(*orders, strict=False):
+            if len(set(homes)) > 1:
+                raise ValueError(
+                    "The uniqkeys of these jobs have their homes in different databases, where "
+                    "they would not be found: name one database for all by using=, here and "
+                    "wherever these keys are dispatched, or dispatch each job by itself."
+                )
+            yield homes[0]
 
     # Looking up
 
@@ -193,7 +226,7 @@ class TheSchwartz:
         for alias in self.databases.in_random_order():
             with self.databases.failing_over(alias):
                 funcids = self._funcids(names, alias)
-                jobs = self._narrowed(Job.objects.using(alias).filter(**given).of(funcids))
+                jobs = self.narrowed(Job.objects.using(alias).filter(**given).of(funcids))
                 jobs = _coalescing(jobs, coalesce, coalesce_prefix)
                 found += jobs[: self.batch_size if limit is None else limit]
         return found
@@ -292,14 +325,19 @@ class TheSchwartz:
         names = [_name_of(worker) for worker in workers]
         for alias in self.databases.in_random_order() if names else []:
             with self.databases.failing_over(alias):
-                lease = self._lease(names, alias)
-                jobs = self._narrowed(Job.objects.using(alias).due().of(lease.seconds))
+                lease = self.lease(names, alias)
+                jobs = self.narrowed(Job.objects.using(alias).due().of(lease.seconds))
                 jobs = _coalescing(jobs, coalesce, coalesce_prefix)
                 for job in jobs.grab(lease, look_at=self.batch_size):
                     return self._mine(job)
         return None
 
-    def _narrowed(self, jobs: JobQuerySet) -> JobQuerySet:
+    @property
+    def is_choosy(self) -> bool:
+        """Whether it depends on a job's queue if this client takes it."""
+        return bool(self.queues or self.excluded_queues)
+
+    def narrowed(self, jobs: JobQuerySet) -> JobQuerySet:
         """The jobs that this client's priorities and queues admit, in its order."""
         jobs = jobs.at_least(self.floor) if self.floor else jobs
         jobs = jobs.in_queues(self.queues) if self.queues else jobs
@@ -310,15 +348,15 @@ class TheSchwartz:
         names = [_name_of(worker) for worker in workers]
         return [row.funcid for row in FuncMap.objects.find(names, using=alias).values()]
 
-    def _lease(self, funcnames: Iterable[str], alias: str) -> Lease:
+    def lease(self, funcnames: Iterable[str], alias: str) -> Lease:
         """A lease that nobody else has the like of, as long as each worker's grab_for."""
         rows = FuncMap.objects.find(funcnames, using=alias)
         seconds = {
             row.funcid: max(1, int(registry.get(name).policy("grab_for")))
             for name, row in rows.items()
         }
-        holder = f"{socket.gethostname()}:{os.getpid()}:{next(_grab_numbers)}"
-        return Lease(grabbed_by=holder[-255:], seconds=seconds)
+        number = next(_grab_numbers)
+        return Lease(number=number, grabbed_by=f"{process_name()}:{number}", seconds=seconds)
 
     # Working
 
@@ -374,7 +412,7 @@ class TheSchwartz:
         job = self.lookup_job(handle)
         if job is None:
             return None
-        lease = self._lease([registry[job.funcname].funcname], handle.alias)
+        lease = self.lease([registry[job.funcname].funcname], handle.alias)
         grabbed = Job.objects.using(handle.alias).filter(pk=handle.jobid).free().grab(lease)
         return self._mine(grabbed[0]) if grabbed else None
 
@@ -419,14 +457,34 @@ def _after_commit(dispatch: Callable[[], object]) -> None:
         transaction.on_commit(dispatch, using=open_one)
 
 
-def _store(jobs: list[Job], alias: str) -> list[JobHandle]:
-    queue = Job.objects.using(alias)
-    if len(jobs) == 1:
-        queue.dispatch(jobs)
-    else:
-        with transaction.atomic(using=alias):
-            queue.dispatch(jobs)
-    return [job.handle for job in jobs if job.handle is not None]
+def _store(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    if len(batches.first) == 1:
+        return _store_each(batches, alias, on_progress)
+    store = partial(_store_together, batches, alias, on_progress)
+    if batches.is_spent:
+        return store()
+    return dialect_of(connections[alias]).again(alias, store)
+
+
+def _store_together(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    with transaction.atomic(using=alias):
+        return _store_each(batches, alias, on_progress)
+
+
+def _store_each(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    handles: list[JobHandle] = []
+    for batch in batches:
+        Job.objects.using(alias).dispatch(batch)
+        handles += [handle for job in batch if (handle := job.handle) is not None]
+        if on_progress:
+            on_progress(len(handles))
+    return handles
 
 
 def _coalescing(jobs: JobQuerySet, value: str | None, prefix: str | None) -> JobQuerySet:

@@ -30,8 +30,11 @@ class Conf:
     strict_remove_ability: bool = False
     #: Seconds after which a dead database is tried again.
     retry_seconds: float = 30
-    #: Seconds that an idle `runschwartz` waits before it looks again.
+    #: Seconds that an idle `runschwartz` waits before it looks again; at least 5 where the database
+    #: tells it of new jobs.
     poll_seconds: float = 1
+    #: Seconds for which `runschwartz` leases jobs, renewed while they are performed.
+    lease_seconds: int = 60
     #: Bytes that the stored form of an arg may have.
     max_arg_bytes: int = 1_048_576
 

@@ -3,9 +3,11 @@
 import hashlib
 import math
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from django.db import Error, connections
 
@@ -14,10 +16,56 @@ from django_schwartz.dialects import dialect_of
 from django_schwartz.exceptions import AllDatabasesDead
 
 
+@dataclass(frozen=True)
+class Death:
+    """When a database was last found dead, by the clock of the Deaths, and why."""
+
+    seconds: float
+    cause: Exception
+
+
+class Deaths:
+    """What is known of dead databases, by alias, to all who share this. Safe among threads.
+
+    The clock (seconds) is given, for tests to decide.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._deaths: dict[str, Death] = {}
+        self._lock = threading.Lock()
+
+    def note(self, alias: str, cause: Exception) -> bool:
+        """Note that the database is dead. Whether that is news."""
+        with self._lock:
+            is_news = alias not in self._deaths
+            self._deaths[alias] = Death(self._clock(), cause)
+            return is_news
+
+    def forget(self, alias: str) -> bool:
+        """Note that the database is alive. Whether that is news."""
+        with self._lock:
+            return self._deaths.pop(alias, None) is not None
+
+    def cause(self, alias: str) -> Exception | None:
+        """Why the database is dead; None while it is not known to be."""
+        death = self._deaths.get(alias)
+        return None if death is None else death.cause
+
+    def age(self, alias: str) -> float:
+        """Seconds since the database was last found dead; endless if it was not."""
+        death = self._deaths.get(alias)
+        return math.inf if death is None else self._clock() - death.seconds
+
+
+#: What this process knows: a client made for one request need not ask a dead database again.
+known_deaths = Deaths()
+
+
 class Databases:
     """The queue's databases. One that cannot be used is dead for `retry_seconds`: others go first.
 
-    The clock (seconds) and the shuffle are given, for tests to decide.
+    The deaths and the shuffle are given, for tests to decide.
     """
 
     def __init__(
@@ -25,15 +73,19 @@ class Databases:
         aliases: Sequence[str],
         *,
         retry_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        deaths: Deaths = known_deaths,
         shuffle: Callable[[list[str]], object] = random.shuffle,
     ) -> None:
         self.aliases = list(aliases)
         self.retry_seconds = retry_seconds
-        self._clock = clock
+        self._deaths = deaths
         self._shuffle = shuffle
-        self._retry_at: dict[str, float] = {}
-        self.causes: dict[str, Exception] = {}
+
+    @property
+    def causes(self) -> dict[str, Exception]:
+        """Why those that were last found dead are so, by alias."""
+        causes = {alias: self._deaths.cause(alias) for alias in self.aliases}
+        return {alias: cause for alias, cause in causes.items() if cause is not None}
 
     def in_random_order(self) -> list[str]:
         """The databases to ask, one after the other."""
@@ -55,7 +107,7 @@ class Databases:
         return next((a for a in self.aliases if connections[a].in_atomic_block), None)
 
     def is_dead(self, alias: str) -> bool:
-        return self._retry_at.get(alias, -math.inf) >= self._clock()
+        return self._deaths.age(alias) <= self.retry_seconds
 
     def _living(self, order: list[str]) -> list[str]:
         # When all are dead, trying is better than refusing unasked.
@@ -81,19 +133,23 @@ class Databases:
             self._mark_alive(alias)
 
     def _mark_dead(self, alias: str, error: Exception) -> None:
-        is_news = alias not in self.causes
-        self._retry_at[alias] = self._clock() + self.retry_seconds
-        self.causes[alias] = error
-        if is_news:
+        if self._deaths.note(alias, error):
             signals.database_died.send_robust(
                 type(self), using=alias, error=error, retry_seconds=self.retry_seconds
             )
+        _drop_frames(error)
 
     def _mark_alive(self, alias: str) -> None:
-        if self.causes.pop(alias, None):
-            self._retry_at.pop(alias, None)
+        if self._deaths.forget(alias):
             signals.database_revived.send_robust(type(self), using=alias)
 
     def all_dead(self) -> AllDatabasesDead:
         """The exception that names each database and what is wrong with it."""
-        return AllDatabasesDead({alias: self.causes.get(alias) for alias in self.aliases})
+        return AllDatabasesDead({alias: self._deaths.cause(alias) for alias in self.aliases})
+
+
+def _drop_frames(error: BaseException | None) -> None:
+    """Let go of the callers' data, which the frames of an error that is kept would keep as well."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

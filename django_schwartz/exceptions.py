@@ -1,5 +1,6 @@
 """What can go wrong with the queue itself, one class a sentence."""
 
+import traceback
 from collections.abc import Mapping
 
 
@@ -45,3 +46,11 @@ class DuplicateJob(SchwartzError):
 def one_line(error: object) -> str:
     """The text of an error on one line, for messages that hold several."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def traceback_of(error: BaseException) -> str:
+    """The text of an error's traceback, whatever the error does when it is asked for its own."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as fault:  # noqa: BLE001 - formatting runs the exception's own code
+        return f"<the traceback cannot be had: {type(fault).__name__}>"

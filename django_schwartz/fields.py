@@ -38,6 +38,8 @@ def unix_seconds(value: datetime | float) -> int:
     A number is UNIX seconds already; a naive datetime is in the current time zone. TypeError for
     anything else.
     """
+    if isinstance(value, datetime) and value.tzinfo is UTC and not value.microsecond:
+        return int(value.timestamp())
     return math.ceil(exact_ticks(value, tick=SECOND))
 
 
@@ -103,11 +105,13 @@ class UnixTimeField(DateTimeField):
             return None
         try:
             moment = EPOCH + ticks * self.tick
-            return moment.astimezone(UTC if settings.USE_TZ else timezone.get_default_timezone())
+            return moment if settings.USE_TZ else moment.astimezone(timezone.get_default_timezone())
         except OverflowError:
             return FIRST if ticks < 0 else LAST
 
-    def from_db_value(self, value: int | None, *args: object) -> datetime | None:
+    def from_db_value(
+        self, value: int | None, expression: object = None, connection: object = None
+    ) -> datetime | None:
         return self.moment(value)
 
     def to_python(self, value: Any) -> Any:

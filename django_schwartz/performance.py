@@ -17,10 +17,16 @@ logger = logging.getLogger("django_schwartz")
 
 NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
+LAPSED_LEASE = "The lease ended with no outcome: the worker that held the job died, or was away."
+
 #: The performance that this thread or task is in.
 current_performance: ContextVar["Performance | None"] = ContextVar(
     "current_performance", default=None
 )
+
+
+class Overdue(BaseException):
+    """The job took longer than its grab_for, and has failed; its code is left where it is."""
 
 
 class StopNow(BaseException):
@@ -60,7 +66,7 @@ class Performance:
             current_performance.reset(performance)
 
     def _perform(self) -> None:
-        if fails_as_unreadable(self.job):
+        if fails_as_crashed(self.job) or fails_as_unreadable(self.job):
             return
         try:
             error = self._work()
@@ -100,7 +106,7 @@ class Performance:
         try:
             self.is_in_user_code = True
             self.worker().work(self.job)
-        except StopNow:
+        except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
             return error
@@ -142,8 +148,23 @@ def fails_as_unreadable(job: Job) -> bool:
     return False
 
 
+def fails_as_crashed(job: Job) -> bool:
+    """Whether too many workers died of the job; it has then failed for good.
+
+    A lease that ended with no outcome counts as a failure.
+    """
+    if not job.is_lapsed:
+        return False
+    if job.failures + 1 > job.crash_retries:
+        return job.permanent_failure(LAPSED_LEASE)
+    job.add_failure(LAPSED_LEASE)
+    return False
+
+
 def leave_no_transaction(connection: BaseDatabaseWrapper) -> None:
     """Roll back what user code left open, and give the connection up if it is broken."""
+    if connection.connection is None:
+        return
     if connection.in_atomic_block:  # an atomic() that was entered and never left
         connection.close()
         connection.connect()

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import connections
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
-from django_schwartz.dialects import ServerTime
+from django_schwartz.dialects import ServerTime, dialect_of
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from django_schwartz.worker import Worker, registry
 
@@ -39,4 +40,7 @@ def _delete_batch(rows: "QuerySet[Any]") -> int:
     # Two statements: MySQL has no LIMIT in a subquery, PostgreSQL none in a DELETE.
     keys: Sequence[int] = list(rows.values_list("pk", flat=True)[:BATCH])
     model: type[Model] = rows.model
-    return model._default_manager.using(rows.db).filter(pk__in=keys).delete()[0] if keys else 0
+    doomed = model._default_manager.using(rows.db).filter(pk__in=keys)
+    if not keys:
+        return 0
+    return dialect_of(connections[rows.db]).again(rows.db, lambda: doomed.delete()[0])

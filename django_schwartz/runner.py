@@ -6,22 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
-from django.db import Error, connections
+from django.db import Error
 
 from django_schwartz.client import TheSchwartz
+from django_schwartz.connections import tend_connections
+from django_schwartz.housekeeping import Housekeeping
+from django_schwartz.lookout import Lookout
 from django_schwartz.performance import Performance, StopNow
-from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
-from django_schwartz.stats import nobody_can_do
 
 logger = logging.getLogger("django_schwartz")
-
-#: Seconds between two looks after what is not a job's: old rows, and jobs that nobody can do.
-HOUSEKEEPING_SECONDS = 60
-#: Seconds between two looks for functions that no worker was known for.
-ABILITIES_SECONDS = 5
 
 
 class Runner:
@@ -38,17 +35,18 @@ class Runner:
         delay: float,
         until_done: bool = False,
         max_jobs: int | None = None,
+        healthcheck: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
         self.delay = delay
         self.until_done = until_done
         self.max_jobs = max_jobs
+        self.healthcheck = healthcheck
         self.performed = 0
-        self._clock = clock
         self._stopping = threading.Event()
-        self._next_housekeeping = clock()
-        self._next_look = clock() + ABILITIES_SECONDS
+        self._housekeeping = Housekeeping(client.databases.aliases, clock=clock)
+        self._lookout = Lookout(client, clock=clock)
         self._trouble = ""
 
     def stop(self) -> None:
@@ -59,8 +57,10 @@ class Runner:
         """Work until stopped, until `max_jobs`, or until nothing is due."""
         self.client.make_functions()
         while not self._is_finished():
-            self._keep_house()
-            self._look_for_abilities()
+            self._housekeeping.keep()
+            self._lookout.look()
+            if self.healthcheck:
+                self.healthcheck.touch()
             if self._step():
                 self.performed += 1
             elif self._is_done():
@@ -103,39 +103,6 @@ class Runner:
                 "cannot go on for now, trying again: %s", printable(" ".join(trouble.split()))
             )
         self._trouble = trouble
-
-    def _keep_house(self) -> None:
-        if self._clock() < self._next_housekeeping:
-            return
-        self._next_housekeeping = self._clock() + HOUSEKEEPING_SECONDS
-        for alias in self.client.databases.aliases:
-            with self.client.databases.failing_over(alias):
-                self._purge(alias)
-                _tell_of_orphans(alias)
-
-    def _look_for_abilities(self) -> None:
-        if self._clock() >= self._next_look:
-            self._next_look = self._clock() + ABILITIES_SECONDS
-            self.client.look_for_abilities()
-
-    def _purge(self, alias: str) -> None:
-        while purge(alias) >= BATCH and not self._stopping.is_set():
-            pass
-
-
-def _tell_of_orphans(alias: str) -> None:
-    orphans = nobody_can_do(alias)
-    if orphans:
-        told = ", ".join(f"{printable(name)} ({count})" for name, count in orphans.items())
-        logger.warning("jobs in %r wait for functions that no worker here can do: %s", alias, told)
-
-
-def tend_connections(kept: list[str]) -> None:
-    """Close connections that broke and, but for the queue's own, those past their CONN_MAX_AGE."""
-    for connection in connections.all(initialized_only=True):
-        is_kept = connection.alias in kept and not connection.errors_occurred
-        if not connection.in_atomic_block and not is_kept:
-            connection.close_if_unusable_or_obsolete()
 
 
 @contextmanager

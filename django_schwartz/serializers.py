@@ -4,6 +4,8 @@ An arg is data. Nothing is unpickled, and no class is ever looked up or made.
 """
 
 import json
+import re
+from collections.abc import Iterator
 
 from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.storable import StorableError, freeze, looks_frozen, thaw
@@ -12,8 +14,12 @@ from django_schwartz.storable import StorableError, freeze, looks_frozen, thaw
 #: are.
 ARG_FORMATS = ("json", "storable", "raw")
 
+_to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 #: Characters kept of an error's message or traceback.
 MAX_TEXT = 65_536
+
+#: What a key that is no str becomes in JSON, where a str may be the same.
+OTHER_KEY = re.compile(r'"(?:-?\d[^"]*|true|false|null)":')
 
 
 def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
@@ -32,12 +38,32 @@ def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
 
 def _encode_json(value: object) -> bytes:
     try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        text = _to_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
             f"arg must be None, str, bytes, a number, a list or a dict that JSON can hold: {error}"
         ) from error
+    if OTHER_KEY.search(text):
+        _refuse_like_keys(value)
     return text.encode("ascii")
+
+
+def _refuse_like_keys(value: object) -> None:
+    """Raise TypeError for a dict, at any depth, that has fewer keys in JSON: 1 and "1"."""
+    for found in _dicts_in(value):
+        if len(json.loads(json.dumps(dict.fromkeys(found)))) < len(found):
+            raise TypeError(f"Two keys of a dict in arg are the same in JSON: {list(found)!r:.200}")
+
+
+def _dicts_in(value: object) -> Iterator[dict[object, object]]:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            yield item
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
 
 
 def decode_arg(stored: bytes | None, arg_format: str = "json") -> object:

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.dispatch import Signal, receiver
 
+from django_schwartz.exceptions import traceback_of
+
 logger = logging.getLogger("django_schwartz")
 
 #: A job was stored, in a transaction that may yet roll back. Sent with `job`.
@@ -27,10 +29,28 @@ database_revived = Signal()
 
 def printable(text: object) -> str:
     """Text that stays on one line of a log, whatever it holds."""
+    text = str(text)[:500]
+    if text.isprintable():
+        return text
+    return _escaped(text)
+
+
+def _escaped(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in str(text)[:500]
+        for character in text
     )
+
+
+def bar_traceback(record: logging.LogRecord) -> bool:
+    """Begin each line of a record's traceback with a bar, as a filter: none passes for a record.
+
+    An exception's text is its user's, and may hold line breaks and escape sequences.
+    """
+    if record.exc_info and record.exc_info[1]:
+        lines = traceback_of(record.exc_info[1]).rstrip("\n").split("\n")
+        record.exc_text = "\n".join(f"  | {_escaped(line)}" for line in lines)
+    return True
 
 
 @receiver(job_finished)

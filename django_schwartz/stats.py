@@ -3,7 +3,7 @@
 from django.db.models import Case, Count, Exists, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from django_schwartz.models import FuncMap, Job
+from django_schwartz.models import FuncMap, Job, WorkerProcess
 from django_schwartz.worker import registry
 
 #: Counting stops here: "1000" reads as "1000 or more".
@@ -37,3 +37,8 @@ def nobody_can_do(using: str) -> dict[str, int]:
     queued = _without_worker(using).annotate(queued=jobs_queued()).filter(queued__gt=0)
     counts = queued.values_list("funcname", "queued")[:COUNTED]
     return {name: count for name, count in counts if not registry.find(name)}
+
+
+def who_works(using: str) -> list[WorkerProcess]:
+    """The worker processes that live, as each told of itself last."""
+    return list(WorkerProcess.objects.using(using).living().order_by("name")[:COUNTED])

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -29,6 +29,8 @@ class Worker:
     funcname: ClassVar[str] = "Worker"
     #: Retries after the first attempt: 5 are 6 attempts.
     max_retries: int = 0
+    #: Crashes of its process after which a job still comes back, however few its retries are.
+    max_crashes: int = 1
     #: Seconds between a failure and the retry.
     retry_delay: float = 0
     #: Seconds that the exit status is kept after the job has left the queue; 0 keeps none.
@@ -59,6 +61,9 @@ class Worker:
 
     def get_max_retries(self, job: "Job") -> int:
         return self.max_retries
+
+    def get_max_crashes(self, job: "Job") -> int:
+        return self.max_crashes
 
     def get_retry_delay(self, failures: int) -> float:
         """Seconds until the retry after this many failures; nothing or 0 is at once."""
@@ -147,6 +152,15 @@ class Registry:
             if found := finder(funcname):
                 return self._workers.setdefault(funcname, found)
         return self._workers.get(funcname)
+
+    @contextmanager
+    def as_it_was(self) -> Iterator[None]:
+        """Forget, after the block, what was registered in it."""
+        workers, conflicts = dict(self._workers), list(self.conflicts)
+        try:
+            yield
+        finally:
+            self._workers, self.conflicts = workers, conflicts
 
     def __iter__(self) -> Iterator[type[Worker]]:
         return iter(list(self._workers.values()))

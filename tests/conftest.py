@@ -8,19 +8,22 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from django.test import TestCase
 
 from django_schwartz import dialects
 from django_schwartz.apps import make_functions
 from django_schwartz.client import TheSchwartz
+from django_schwartz.databases import known_deaths
 from django_schwartz.models import FuncMap
-from django_schwartz.worker import registry
 from tests import router
 from tests import settings as test_settings
+from tests.cases import run_case
 
-pytest_plugins = ["tests.plugin_no_skip"]
+pytest_plugins = ["tests.plugin_no_skip", "django_schwartz.pytest_plugin"]
 
 ROOT = Path(__file__).parent.parent
-DATABASES = ["sqlite", "postgresql"]
+DATABASES = ["sqlite", "postgresql", "mysql"]
+TWO_DATABASES = ["sqlite", "postgresql"]
 
 
 def pytest_addoption(parser):
@@ -28,31 +31,46 @@ def pytest_addoption(parser):
 
 
 def pytest_report_header(config):
-    server = test_settings.POSTGRES
-    return server.description if server else "no PostgreSQL: its tests are SKIPPED"
+    servers = {"PostgreSQL": test_settings.POSTGRES, "MariaDB": test_settings.MARIADB}
+    return [
+        server.description if server else f"no {kind}: its tests are SKIPPED"
+        for kind, server in servers.items()
+    ]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "only_on(*aliases): the databases that the test is about")
 
 
 def pytest_generate_tests(metafunc):
     if "database" in metafunc.fixturenames:
-        only = metafunc.config.getoption("database")
-        metafunc.parametrize("database", [only] if only else DATABASES, indirect=True)
+        marked = metafunc.definition.get_closest_marker("only_on")
+        metafunc.parametrize("database", marked.args if marked else DATABASES, indirect=True)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if only := config.getoption("database"):
+        others = [item for item in items if database_of(item) not in {None, only}]
+        items[:] = [item for item in items if database_of(item) in {None, only}]
+        config.hook.pytest_deselected(items=others)
     for item in items:
         if "database" in getattr(item, "fixturenames", ()):
             alias = item.callspec.params["database"]
             item.add_marker(pytest.mark.django_db(transaction=True, databases=[alias]))
         elif "two_databases" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.django_db(transaction=True, databases=DATABASES))
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=TWO_DATABASES))
+
+
+def database_of(item):
+    """The alias of the database that a test runs on, if it is on one."""
+    return item.callspec.params.get("database") if hasattr(item, "callspec") else None
 
 
 @pytest.fixture
 def database(request, settings, monkeypatch, _django_db_marker):
-    """The alias of the database that the test runs on: once SQLite, once PostgreSQL."""
+    """The alias of the database that the test runs on: SQLite, PostgreSQL, MariaDB in turn."""
     alias = request.param
-    if alias not in connections.settings:
-        pytest.skip("no PostgreSQL server, and none could be started")
+    skip_without(alias)
     monkeypatch.setattr(router, "current", alias)
     settings.SCHWARTZ = {"DATABASES": [alias]}
     FuncMap.objects.forget(using=alias)
@@ -62,12 +80,16 @@ def database(request, settings, monkeypatch, _django_db_marker):
 @pytest.fixture
 def two_databases(settings, _django_db_marker):
     """The aliases of two databases that both hold a queue."""
-    if "postgresql" not in connections.settings:
-        pytest.skip("no PostgreSQL server, and none could be started")
-    settings.SCHWARTZ = {"DATABASES": DATABASES}
-    for alias in DATABASES:
+    skip_without("postgresql")
+    settings.SCHWARTZ = {"DATABASES": TWO_DATABASES}
+    for alias in TWO_DATABASES:
         FuncMap.objects.forget(using=alias)
-    return DATABASES
+    return TWO_DATABASES
+
+
+def skip_without(alias):
+    if alias not in connections.settings:
+        pytest.skip(f"no server of {alias}, and none could be started")
 
 
 def ensure_connection(connection):
@@ -102,6 +124,7 @@ def dead_database(database, add_database):
     nowhere = {
         "sqlite": {"NAME": "/nowhere/at/all"},
         "postgresql": {"HOST": "127.0.0.1", "PORT": 1},
+        "mysql": {"HOST": "127.0.0.1", "PORT": 1},
     }
     return add_database("dead", **nowhere[database])
 
@@ -115,7 +138,10 @@ def _quick_flush():
 
     def delete(operations, style, tables, **_):
         emptied = sorted({*tables} - {"django_content_type", "auth_permission"})
-        return [f"DELETE FROM {operations.quote_name(table)}" for table in emptied]
+        deletes = [f"DELETE FROM {operations.quote_name(table)}" for table in emptied]
+        if operations.connection.vendor != "mysql":  # which knows no deferred constraint
+            return deletes
+        return ["SET foreign_key_checks = 0", *deletes, "SET foreign_key_checks = 1"]
 
     def make_functions_again(verbosity, interactive, db, **_):
         make_functions(using=db)
@@ -148,10 +174,14 @@ def dialect(request, database, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _forget_workers(monkeypatch):
+def _forget_workers(schwartz_workers):
     """Workers that a test registers are gone after it."""
-    monkeypatch.setattr(registry, "_workers", dict(registry._workers))
-    monkeypatch.setattr(registry, "conflicts", [])
+
+
+@pytest.fixture(autouse=True)
+def _forget_deaths(monkeypatch):
+    """Databases that a test finds dead are alive after it."""
+    monkeypatch.setattr(known_deaths, "_deaths", {})
 
 
 @pytest.fixture
@@ -166,6 +196,23 @@ def http():
     from django.test import Client
 
     return Client()
+
+
+@pytest.fixture
+def in_test_case(database):
+    """Run a function inside a TestCase of Django's, and give what it returns."""
+
+    def run(test):
+        given = []
+
+        class Case(TestCase):
+            def test_it(self):
+                given.append(test())
+
+        run_case(Case, database)
+        return given.pop()
+
+    return run
 
 
 @pytest.fixture

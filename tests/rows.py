@@ -10,6 +10,14 @@ from django_schwartz.dialects import ServerTime, dialect_of
 from django_schwartz.fields import UnixMicrosecondField
 from django_schwartz.models import Error, ExitStatus, Job
 
+#: The statements of a grab by the database's own dialect, and of a look that finds nothing.
+GRAB = {
+    "sqlite": ["UPDATE"],
+    "postgresql": ["UPDATE"],
+    "mysql": ["SELECT", "UPDATE", "SELECT"],
+}
+LOOK = {database: grab[:1] for database, grab in GRAB.items()}
+
 
 def row_of(handle):
     """Every column of the job's row, as it is in the database; None when it has left the queue."""
@@ -54,4 +62,4 @@ def statements(alias):
     words = []
     with CaptureQueriesContext(connections[alias]) as captured:
         yield words
-    words += [query["sql"].split()[0] for query in captured.captured_queries]
+    words += [query["sql"].split()[0].lstrip("(") for query in captured.captured_queries]

@@ -1,4 +1,4 @@
-"""The settings of the tests: an SQLite file and, where there is a server, a PostgreSQL database.
+"""The settings of the tests: an SQLite file and, where there is a server, databases of its kind.
 
 There is no database "default": what does not say where it reads or writes, fails. Child processes
 of the tests find the same databases by DJANGO_SCHWARTZ_TEST_RUN.
@@ -13,29 +13,32 @@ from pathlib import Path
 
 import django
 
-from tests.postgres import find_or_start
+from tests import mariadb, postgres
 
 RUN_VARIABLE = "DJANGO_SCHWARTZ_TEST_RUN"
 IS_CHILD = RUN_VARIABLE in os.environ
 ARE_TESTS = IS_CHILD or "pytest" in sys.modules
 
-if not IS_CHILD:
+if ARE_TESTS and not IS_CHILD:
     os.environ[RUN_VARIABLE] = tempfile.mkdtemp(prefix="django_schwartz_")
     atexit.register(shutil.rmtree, os.environ[RUN_VARIABLE], ignore_errors=True)
-FOLDER = Path(os.environ[RUN_VARIABLE])
+#: There is none for who only reads these settings: mypy would leave it behind.
+FOLDER = Path(os.environ[RUN_VARIABLE]) if ARE_TESTS else None
+QUEUE = str(FOLDER / "queue.sqlite3") if FOLDER else ":memory:"
 
 #: For child processes: a database that is not there, and an app of the test's own.
 ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
 EXTRA_APPS = os.environ.get("DJANGO_SCHWARTZ_TEST_APP", "").split()
 
-POSTGRES = find_or_start() if ARE_TESTS else None
+POSTGRES = postgres.find_or_start() if ARE_TESTS else None
+MARIADB = mariadb.find_or_start() if ARE_TESTS else None
 
 DATABASES = {
     "default": {},
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": ELSEWHERE or str(FOLDER / "queue.sqlite3"),
-        "TEST": {"NAME": str(FOLDER / "queue.sqlite3"), "DEPENDENCIES": []},
+        "NAME": ELSEWHERE or QUEUE,
+        "TEST": {"NAME": QUEUE, "DEPENDENCIES": []},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
@@ -43,13 +46,14 @@ DATABASES = {
         },
     },
 }
-if POSTGRES:
-    name = f"test_{FOLDER.name}".lower()
-    DATABASES["postgresql"] = {
-        **POSTGRES.settings,
-        "NAME": ELSEWHERE or name,
-        "TEST": {"NAME": name, "DEPENDENCIES": []},
-    }
+for alias, server in {"postgresql": POSTGRES, "mysql": MARIADB}.items():
+    if server:
+        name = f"test_{FOLDER.name}".lower()
+        DATABASES[alias] = {
+            **server.settings,
+            "NAME": ELSEWHERE or name,
+            "TEST": {"NAME": name, "DEPENDENCIES": []},
+        }
 
 DATABASE_ROUTERS = ["tests.router.CurrentDatabase"]
 TASKS = {
@@ -98,5 +102,6 @@ ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"
 SECRET_KEY = "for the tests alone"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -4,6 +4,7 @@ What clients make of it is in test_dead_databases.py and test_evenly_distribute.
 """
 
 import random
+import threading
 from collections import Counter
 
 import pytest
@@ -11,9 +12,10 @@ from django.db import Error, IntegrityError, OperationalError, connections, tran
 
 from django_schwartz import signals
 from django_schwartz.client import TheSchwartz
-from django_schwartz.databases import Databases
+from django_schwartz.databases import Databases, Deaths
 from django_schwartz.exceptions import AllDatabasesDead, SchwartzError
 from django_schwartz.models import FuncMap, Job
+from tests.threads import in_threads
 
 
 class Clock:
@@ -31,7 +33,7 @@ def clock():
 
 
 def databases_of(*aliases, clock=None, shuffle=lambda aliases: None):
-    return Databases(aliases, retry_seconds=30, clock=clock or Clock(), shuffle=shuffle)
+    return Databases(aliases, retry_seconds=30, deaths=Deaths(clock or Clock()), shuffle=shuffle)
 
 
 def ask(databases, alias, sql="SELECT 1"):
@@ -239,7 +241,7 @@ def test_an_answer_ends_the_time(dead_database, database):
 
 
 def test_no_retry_seconds_is_no_time_but_this_moment(dead_database, clock):
-    databases = Databases([dead_database], retry_seconds=0, clock=clock)
+    databases = Databases([dead_database], retry_seconds=0, deaths=Deaths(clock))
     ask(databases, dead_database)
 
     clock.seconds = 0.001
@@ -255,6 +257,78 @@ def test_the_connection_to_a_dead_database_is_closed(client, database):
 
     assert answered is False
     assert connections[database].connection is None
+
+
+# Known to all
+
+
+def test_what_one_found_dead_is_dead_for_all_who_share_that(dead_database, clock):
+    deaths = Deaths(clock)
+    one, other = (
+        Databases([dead_database], retry_seconds=seconds, deaths=deaths) for seconds in (30, 300)
+    )
+    ask(one, dead_database)
+
+    dead = []
+    for clock.seconds in (30, 31, 300, 301):
+        dead.append((one.is_dead(dead_database), other.is_dead(dead_database)))
+
+    assert dead == [(True, True), (False, True), (False, True), (False, False)]
+    assert other.causes == one.causes
+
+
+def test_what_one_found_alive_is_alive_for_all_who_share_that(dead_database, database):
+    deaths = Deaths(Clock())
+    one, other = (Databases([dead_database], retry_seconds=30, deaths=deaths) for _ in range(2))
+    ask(one, dead_database)
+    connections[dead_database].settings_dict.update(connections[database].settings_dict)
+
+    ask(one, dead_database)
+
+    assert not other.is_dead(dead_database)
+    assert other.causes == {}
+
+
+def test_a_death_that_many_threads_find_is_news_once():
+    deaths = Deaths(Clock())
+    start = threading.Barrier(8, timeout=20)
+
+    def note():
+        start.wait()
+        return deaths.note("a", OperationalError())
+
+    assert sorted(in_threads(*[note] * 8)) == [False] * 7 + [True]
+
+
+def test_clients_of_one_process_ask_a_dead_database_once(dead_database, database):
+    for _ in range(20):
+        TheSchwartz([dead_database, database]).dispatch_async("Note")
+    connections[dead_database].settings_dict.update(connections[database].settings_dict)
+
+    handles = [TheSchwartz([dead_database, database]).dispatch_async("Note") for _ in range(20)]
+
+    assert {handle.alias for handle in handles} == {database}
+
+
+def test_a_clients_own_retry_seconds_hold(dead_database, database):
+    aliases = [dead_database, database]
+    for _ in range(20):
+        TheSchwartz(aliases).dispatch_async("Note")
+    connections[dead_database].settings_dict.update(connections[database].settings_dict)
+
+    handles = [TheSchwartz(aliases, retry_seconds=0).dispatch_async("Note") for _ in range(20)]
+
+    assert {handle.alias for handle in handles} == {database, dead_database}
+
+
+def test_a_cause_that_is_kept_keeps_no_frames(dead_database):
+    databases = databases_of(dead_database)
+
+    ask(databases, dead_database)
+
+    cause = databases.causes[dead_database]
+    assert cause.__traceback__ is None
+    assert cause.__cause__.__traceback__ is None
 
 
 # What is no death

@@ -7,7 +7,7 @@ from django.db import Error, OperationalError, connections, transaction
 
 from django_schwartz import Worker, register, signals
 from django_schwartz.client import TheSchwartz
-from django_schwartz.databases import Databases
+from django_schwartz.databases import Databases, Deaths
 from django_schwartz.exceptions import AllDatabasesDead
 from django_schwartz.models import Job
 
@@ -42,7 +42,7 @@ def client_of(aliases, clock):
     """A client that asks the databases in just this order."""
     client = TheSchwartz(aliases)
     client.databases = Databases(
-        aliases, retry_seconds=30, clock=clock, shuffle=lambda aliases: None
+        aliases, retry_seconds=30, deaths=Deaths(clock), shuffle=lambda aliases: None
     )
     client.can_do(Add)
     return client
@@ -164,7 +164,11 @@ def test_a_job_with_a_uniqkey_goes_to_another_database_when_its_home_is_dead(hal
 
 
 def test_a_dispatch_that_no_database_takes_says_why(all_dead, database):
-    cause = {"sqlite": "unable to open database file", "postgresql": "Connection refused"}
+    cause = {
+        "sqlite": "unable to open database file",
+        "postgresql": "Connection refused",
+        "mysql": "Can't connect to",
+    }
     with pytest.raises(AllDatabasesDead, match=f"'dead': .*{cause[database]}") as raised:
         all_dead.dispatch_async("Add")
 

@@ -74,10 +74,12 @@ def test_a_portable_dialect_takes_no_error_for_one_that_passes():
 
 def test_a_lock_that_is_not_had_in_time_is_an_error_that_passes(database, add_database):
     other = add_database("other")
-    execute(
-        database,
-        {"sqlite": "PRAGMA busy_timeout = 20", "postgresql": "SET lock_timeout = 20"}[database],
-    )
+    impatience = {
+        "sqlite": "PRAGMA busy_timeout = 20",
+        "postgresql": "SET lock_timeout = 20",
+        "mysql": "SET innodb_lock_wait_timeout = 0",
+    }
+    execute(database, impatience[database])
 
     with transaction.atomic(using=other):
         execute(other, "UPDATE django_schwartz_funcmap SET funcname = funcname")

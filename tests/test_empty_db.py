@@ -19,10 +19,14 @@ def empty(database, add_database, tmp_path):
     if database == "sqlite":
         yield add_database("empty", NAME=str(tmp_path / "empty.sqlite3"))
         return
-    options = connections[database].settings_dict["OPTIONS"]
-    execute(database, "CREATE SCHEMA empty")
-    yield add_database("empty", OPTIONS={**options, "options": "-c search_path=empty"})
-    execute(database, "DROP SCHEMA empty CASCADE")
+    settings = connections[database].settings_dict
+    name = f"{settings['NAME']}_empty"
+    options = {**settings["OPTIONS"], "options": f"-c search_path={name}"}
+    execute(database, f"CREATE SCHEMA {name}")
+    yield add_database(
+        "empty", **({"OPTIONS": options} if database == "postgresql" else {"NAME": name})
+    )
+    execute(database, f"DROP SCHEMA {name} {'CASCADE' if database == 'postgresql' else ''}")
 
 
 def execute(alias, sql):

@@ -150,6 +150,39 @@ def test_a_uniqkey_is_queued_once_in_all_databases_by_dispatches_of_many(client)
     assert len({unique for _, unique in pairs}) == 1
 
 
+def jobs_of_different_homes():
+    """One that is at home nowhere, one in postgresql, one in sqlite."""
+    return [Job(funcname="Add", uniqkey=key) for key in (None, "a", "b")]
+
+
+def test_uniqkeys_with_different_homes_are_not_dispatched_together(client):
+    with pytest.raises(ValueError, match="using="):
+        client.dispatch_jobs(jobs_of_different_homes())
+
+    assert counts() == [0, 0]
+
+
+def test_uniqkeys_with_one_home_are_dispatched_together(client):
+    handles = client.dispatch_jobs([Job(funcname="Add", uniqkey=key) for key in "bce"])
+
+    assert [handle.alias for handle in handles] == ["sqlite"] * 3
+
+
+@pytest.mark.parametrize("alias", ["sqlite", "postgresql"])
+def test_uniqkeys_with_different_homes_go_where_the_sender_says(client, alias):
+    handles = client.dispatch_jobs(jobs_of_different_homes(), using=alias)
+
+    assert {handle.alias for handle in handles} == {alias}
+
+
+@pytest.mark.parametrize("alias", ["sqlite", "postgresql"])
+def test_uniqkeys_with_different_homes_go_where_the_transaction_is(client, alias):
+    with transaction.atomic(using=alias):
+        handles = client.dispatch_jobs(jobs_of_different_homes())
+
+    assert {handle.alias for handle in handles} == {alias}
+
+
 def test_every_client_knows_the_home_of_a_uniqkey(client, postgresql_first):
     keys = [str(n) for n in range(20)]
     handles = [client.dispatch_async(Job(funcname="Add", uniqkey=key)) for key in keys]

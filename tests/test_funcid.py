@@ -222,22 +222,18 @@ def dispatch_new_functions(client):
 @pytest.fixture
 def reuse_numbers(database):
     """Give numbers of functions again when their rows are gone, as some databases may."""
-    if database == "postgresql":
-        highest = max(FuncMap.objects.values_list("funcid", flat=True))
+    free = max(FuncMap.objects.values_list("funcid", flat=True)) + 1
+    restart = {
+        "sqlite": "DELETE FROM sqlite_sequence WHERE name = 'django_schwartz_funcmap'",
+        "postgresql": f"ALTER SEQUENCE django_schwartz_funcmap_funcid_seq RESTART WITH {free}",
+        "mysql": f"ALTER TABLE django_schwartz_funcmap AUTO_INCREMENT = {free}",
+    }
 
-        def restart():
-            with connections[database].cursor() as cursor:
-                cursor.execute(
-                    f"ALTER SEQUENCE django_schwartz_funcmap_funcid_seq RESTART WITH {highest + 1}"
-                )
-
-        return restart
-
-    def forget_the_highest():
+    def reuse():
         with connections[database].cursor() as cursor:
-            cursor.execute("DELETE FROM sqlite_sequence WHERE name = 'django_schwartz_funcmap'")
+            cursor.execute(restart[database])
 
-    return forget_the_highest
+    return reuse
 
 
 @pytest.mark.parametrize(

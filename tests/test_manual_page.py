@@ -248,7 +248,7 @@ def test_run_after_is_set_when_the_job_is_released_after_a_failure(client, job):
     job.failed("try again")
 
     after = client.get_server_time()
-    assert before + 60 <= unix_seconds(job.handle.job.run_after) <= after + 60
+    assert before + 60 <= unix_seconds(job.handle.job.run_after) <= after + 61
 
 
 def test_a_job_is_not_available_before_grabbed_until(client, dialect):
@@ -693,7 +693,7 @@ def test_the_worker_class_says_how_many_retries_and_when(client, retries, delay)
         client.work_once()
         wait = unix_seconds(handle.job.run_after) - client.get_server_time()
         come_due(handle)
-        assert delay - 5 <= wait <= delay
+        assert delay - 5 <= wait <= delay + 1
     client.work_once()
 
     assert handle.job is None

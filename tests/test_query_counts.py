@@ -12,7 +12,7 @@ from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from django_schwartz.retention import purge
 from django_schwartz.stats import nobody_can_do
 from django_schwartz.worker import registry
-from tests.rows import statements
+from tests.rows import GRAB, LOOK, statements
 
 
 class Keep(Worker):
@@ -99,7 +99,17 @@ def test_the_first_dispatch_of_a_process_reads_the_functions_row(client, databas
 def test_a_duplicate_is_two_statements(client, sent):
     client.dispatch_async("Keep", uniqkey="7")
 
-    assert sent(lambda: client.dispatch_async("Keep", uniqkey="7")) == ["INSERT", "SELECT"]
+    words = sent(lambda: client.dispatch_async("Keep", uniqkey="7"))
+
+    # mysqlclient does not tell the text of a statement that failed.
+    assert words in (["INSERT", "SELECT"], ["None", "SELECT"])
+
+
+@pytest.mark.parametrize("number", [2, 500])
+def test_a_dispatch_of_many_with_a_uniqkey_each_is_one_statement(client, sent, number):
+    jobs = [Job(funcname="Keep", uniqkey=n) for n in range(number)]
+
+    assert sent(lambda: client.dispatch_jobs(jobs)) == ["BEGIN", "INSERT", "COMMIT"]
 
 
 def test_a_dispatch_inside_a_transaction_is_one_statement(client, database, sent):
@@ -109,17 +119,38 @@ def test_a_dispatch_inside_a_transaction_is_one_statement(client, database, sent
     assert words == ["INSERT"]
 
 
-@pytest.mark.parametrize(
-    ("number", "inserts"), [(2, 1), (500, 1), (501, 2), (1000, 2), (2001, 5)], ids=str
-)
-def test_a_dispatch_of_many_is_a_statement_for_each_500_in_one_transaction(
-    client, sent, number, inserts
+#: What inserts up to 1,000 jobs. PostgreSQL is asked for their numbers, and then takes them.
+BULK = {"sqlite": ["INSERT"], "postgresql": ["SELECT", "COPY"]}
+UNIQUE_BULK = {"sqlite": ["INSERT"], "postgresql": ["SELECT", "INSERT"]}
+
+
+def inserts(number, database):
+    """The statements that insert so many jobs."""
+    thousands, rest = divmod(number, 1000)
+    return BULK[database] * thousands + (["INSERT"] if rest else [])
+
+
+@pytest.mark.parametrize("number", [2, 10, 1000, 1001, 2002])
+def test_a_dispatch_of_many_is_two_statements_for_each_thousand_in_one_transaction(
+    client, database, sent, number
 ):
     jobs = [Job(funcname="Keep", arg=n) for n in range(number)]
 
     words = sent(lambda: client.dispatch_jobs(jobs))
 
-    assert words == ["BEGIN", *["INSERT"] * inserts, "COMMIT"]
+    assert words == ["BEGIN", *inserts(number, database), "COMMIT"]
+
+
+def test_a_dispatch_of_many_with_uniqkeys_is_two_statements_and_one_more_for_duplicates(
+    client, database, sent
+):
+    def dispatch():
+        client.dispatch_jobs(Job(funcname="Keep", uniqkey=n) for n in range(1000))
+
+    first, again = sent(dispatch), sent(dispatch)
+
+    assert work_of(first) == UNIQUE_BULK[database]
+    assert work_of(again) == [*UNIQUE_BULK[database], "SELECT"]
 
 
 def test_a_dispatch_of_one_by_dispatch_jobs_needs_no_transaction(client, sent):
@@ -134,21 +165,21 @@ def test_a_dispatch_of_no_jobs_sends_nothing(client, sent):
 
 
 @pytest.mark.parametrize("waiting", [1, 200])
-def test_a_grab_is_one_statement(client, sent, waiting):
+def test_a_grab_takes_as_many_statements_whatever_waits(client, database, sent, waiting):
     client.dispatch_jobs([Job(funcname="Keep") for _ in range(waiting)])
 
-    assert sent(lambda: client.find_job_for_workers(["Keep", "Drop"])) == ["UPDATE"]
+    assert sent(lambda: client.find_job_for_workers(["Keep", "Drop"])) == GRAB[database]
 
 
-def test_a_batch_is_grabbed_in_one_statement(client, database, sent):
+def test_a_batch_is_grabbed_in_one_statement_but_on_mysql(client, database, sent):
     client.dispatch_jobs([Job(funcname="Keep") for _ in range(20)])
-    lease = client._lease(["Keep"], database)
+    lease = client.lease(["Keep"], database)
     grabbed = []
 
     words = sent(lambda: grabbed.extend(Job.objects.due().grab(lease, limit=20)))
 
-    assert words == ["UPDATE"]
     assert len(grabbed) == 20
+    assert words == (["SELECT", *GRAB["mysql"][1:] * 20] if database == "mysql" else ["UPDATE"])
 
 
 @pytest.mark.parametrize("dialect", ["portable"], indirect=True)
@@ -175,13 +206,14 @@ def test_a_look_for_functions_that_have_no_row_asks_for_the_rows_alone(client, s
     assert sent(lambda: client.find_job_for_workers(["Unheard", "Unseen"])) == ["SELECT"]
 
 
-def test_a_grab_along_a_coalesce_value_is_one_statement(client, sent):
+def test_a_grab_along_a_coalesce_value_is_as_any(client, database, sent):
     client.dispatch_async("Keep", coalesce="example.org")
 
     by_value = sent(lambda: client.find_job_with_coalescing_value("Keep", "example.org"))
+    client.dispatch_async("Keep", coalesce="example.org")
     by_prefix = sent(lambda: client.find_job_with_coalescing_prefix("Keep", "ex"))
 
-    assert by_value == by_prefix == ["UPDATE"]
+    assert by_value == by_prefix == GRAB[database]
 
 
 # Verdicts
@@ -232,14 +264,14 @@ def test_giving_a_job_back(grabbed, sent):
     assert sent(job.give_back) == ["BEGIN", "UPDATE", "COMMIT"]
 
 
-@pytest.mark.parametrize(("children", "inserts"), [(1, 1), (500, 1), (501, 2)])
-def test_replacing_a_job(grabbed, sent, children, inserts):
+@pytest.mark.parametrize("children", [1, 10, 1000, 1001])
+def test_replacing_a_job(grabbed, database, sent, children):
     job = grabbed(Drop)
     others = [Job(funcname="Drop") for _ in range(children)]
 
     words = sent(lambda: job.replace_with(*others))
 
-    assert words == ["BEGIN", "DELETE", *["INSERT"] * inserts, "COMMIT"]
+    assert words == ["BEGIN", "DELETE", *inserts(children, database), "COMMIT"]
 
 
 def test_a_verdict_inside_a_transaction_is_a_savepoint(grabbed, database, sent):
@@ -258,13 +290,13 @@ def test_a_second_verdict_sends_nothing(grabbed, sent):
     assert sent(job.completed) == []
 
 
-def test_performing_a_job_costs_nothing_more_than_its_grab_and_its_verdict(client, sent):
+def test_performing_a_job_costs_nothing_more_than_its_grab_and_its_verdict(client, database, sent):
     client.dispatch_jobs([Job(funcname="Drop") for _ in range(3)])
     client.can_do("Drop")
 
     words = sent(client.work_until_done)
 
-    assert words == ["UPDATE", "BEGIN", "DELETE", "COMMIT"] * 3 + ["UPDATE"]
+    assert words == [*GRAB[database], "BEGIN", "DELETE", "COMMIT"] * 3 + LOOK[database]
 
 
 @pytest.mark.parametrize("errors", [0, 300])

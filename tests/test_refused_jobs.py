@@ -58,6 +58,7 @@ def locked_queue(database, add_database):
             "LOCK TABLE django_schwartz_job IN ACCESS EXCLUSIVE MODE",
             "SET lock_timeout = 20",
         ),
+        "mysql": ("LOCK TABLE django_schwartz_job WRITE", "SET lock_wait_timeout = 0"),
     }[database]
     execute(database, impatience)
     with transaction.atomic(using=other):  # a write lock already, in SQLite

@@ -13,7 +13,7 @@ import zipfile
 import pytest
 from django.utils.autoreload import StatReloader
 
-from django_schwartz.reloading import watch_code
+from django_schwartz.reloading import watch_code, why_not_to_start
 from tests.conftest import ROOT
 from tests.waiting import until
 
@@ -49,16 +49,18 @@ def looks(monkeypatch):
 def watch(module, looks):
     """Watch the code; give an event that is set when a change is told."""
     told = threading.Event()
+    told.why_not = ""
     calls = []
 
     def changed():
         calls.append(threading.current_thread())
         told.set()
 
-    watch_code(changed)
+    watch_code(changed, why_not=lambda: told.why_not)
     until(lambda: looks)
     told.calls = calls
     yield told
+    told.why_not = ""
     write(module, "THE = 'end'\n")
     told.wait(10)
     for thread in calls:
@@ -91,7 +93,7 @@ def test_a_change_of_an_archive_of_modules_in_use_is_told(module, looks, monkeyp
     monkeypatch.syspath_prepend(archive)
     monkeypatch.setitem(sys.modules, "zipped", importlib.import_module("zipped_for_a_test"))
     told = threading.Event()
-    watch_code(told.set)
+    watch_code(told.set, why_not=lambda: "")
     until(lambda: looks)
 
     os.utime(archive, ns=(10**18, 10**18))
@@ -143,6 +145,75 @@ def test_a_module_that_compiles_again_is_told_of(watch, module, looks):
     write(module, "def half_saved(): pass\n")
 
     assert watch.wait(10)
+
+
+def test_a_module_that_cannot_start_is_not_told_of_but_logged_on_one_line(
+    watch, module, looks, caplog
+):
+    watch.why_not = "ImportError: no such thing"
+
+    write(module, "ANSWER = 43\n")
+    look_twice(looks)
+    look_twice(looks)
+
+    assert not watch.is_set()
+    assert caplog.messages == [
+        "the code changed but cannot start, waiting for a change: ImportError: no such thing"
+    ]
+
+
+def test_a_module_that_can_start_again_is_told_of(watch, module, looks, caplog):
+    watch.why_not = "ImportError: no such thing"
+    write(module, "ANSWER = 43\n")
+    until(lambda: caplog.messages)
+    watch.why_not = ""
+
+    write(module, "ANSWER = 44\n")
+
+    assert watch.wait(10)
+
+
+def test_a_module_that_was_missing_is_told_of(watch, module, looks, caplog):
+    watch.why_not = "ImportError: no such thing"
+    write(module, "import missing_thing\n")
+    until(lambda: caplog.messages)
+    look_twice(looks)
+    watch.why_not = ""
+
+    module.with_name("missing_thing.py").write_text("")
+
+    assert watch.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("ANSWER = 42\n", ""),
+        ("import no_such_thing\n", "ModuleNotFoundError: No module named 'no_such_thing'"),
+        ("raise SystemExit(3)\n", "exit status 3"),
+    ],
+)
+def test_a_new_process_is_tried_out_before_it_takes_the_place(
+    module, monkeypatch, database, text, reason
+):
+    monkeypatch.setenv("DJANGO_SCHWARTZ_TEST_APP", module.stem)
+    write(module, text)
+
+    assert why_not_to_start() == reason
+
+
+def test_a_project_that_its_checks_refuse_is_not_started(module, monkeypatch, database):
+    monkeypatch.setenv("DJANGO_SCHWARTZ_TEST_APP", module.stem)
+    write(
+        module,
+        "from django.core.checks import Error, register\n"
+        "register(lambda **_: [Error('Nothing is right.')])\n",
+    )
+
+    reason = why_not_to_start()
+
+    assert "Nothing is right." in reason
+    assert reason.isprintable()
 
 
 def test_a_module_that_is_gone_is_not_told_of(watch, module, looks):

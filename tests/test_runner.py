@@ -33,7 +33,7 @@ def _here(performed):
 
 
 def run(*options):
-    call_command("runschwartz", "--until-done", "--no-reload", *options)
+    call_command("runschwartz", "--processes=0", "--until-done", "--no-reload", *options)
 
 
 # Where it looks
@@ -162,12 +162,12 @@ def execute(alias, sql):
 def test_a_table_that_lacks_a_column_gives_one_clear_line_and_a_retry(client, manage, database):
     handle = client.dispatch_async("Note")
     table = Job._meta.db_table
-    execute(database, f"ALTER TABLE {table} RENAME grabbed_by TO away")
+    execute(database, f"ALTER TABLE {table} RENAME COLUMN grabbed_by TO away")
     try:
         process = manage("runschwartz", "--until-done", "--delay", 0.05)
         line = next(line for line in process.stdout if "cannot go on" in line)
     finally:
-        execute(database, f"ALTER TABLE {table} RENAME away TO grabbed_by")
+        execute(database, f"ALTER TABLE {table} RENAME COLUMN away TO grabbed_by")
     until(lambda: not handle.is_pending)
     rest, _ = process.communicate(timeout=30)
 

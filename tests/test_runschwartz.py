@@ -2,6 +2,7 @@
 
 import re
 import signal
+from functools import partial
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -71,7 +72,7 @@ def test_it_ends_after_max_jobs(client, manage):
     for number in range(5):
         client.dispatch_async("Note", number)
 
-    process = manage("runschwartz", "--max-jobs", 2)
+    process = manage("runschwartz", "--processes", 0, "--max-jobs", 2)
     run_to_end(process)
 
     assert process.returncode == 0
@@ -82,7 +83,7 @@ def test_it_ends_after_max_jobs(client, manage):
 def test_a_signal_lets_the_running_job_finish(manage, slow_job, client, number):
     handle, begun = slow_job("first", 1)
     waiting = client.dispatch_async("Note", "never begun")
-    process = manage("runschwartz")
+    process = manage("runschwartz", "--threads", 1)
     until(begun.exists)
 
     process.send_signal(number)
@@ -159,7 +160,8 @@ def test_a_missing_table_gives_one_clear_line_and_a_retry(client, manage, databa
 
 
 def test_an_unreachable_database_gives_one_clear_line_and_a_retry(client, manage, database):
-    unreachable = {"sqlite": "/nowhere/at/all", "postgresql": "no_such_database"}
+    no_such = "no_such_database"
+    unreachable = {"sqlite": "/nowhere/at/all", "postgresql": no_such, "mysql": no_such}
 
     process = manage(
         "runschwartz",
@@ -229,7 +231,7 @@ def test_an_unknown_database_is_refused_with_what_there_is(database):
         call_command("runschwartz", "--database", "nowhere", "--no-reload")
 
 
-@pytest.mark.parametrize("option", [("--max-jobs", "0"), ("--delay", "-1"), ("--processes", "2")])
+@pytest.mark.parametrize("option", [("--max-jobs", "0"), ("--delay", "-1"), ("--processes", "-1")])
 def test_a_senseless_number_is_refused(database, option):
     with pytest.raises(CommandError, match=option[0]):
         call_command("runschwartz", *option)
@@ -244,43 +246,78 @@ def test_it_runs_inside_a_test_and_returns(client):
 
     handle = client.dispatch_async("Here")
 
-    call_command("runschwartz", "--until-done", "--worker", "Here")
+    call_command("runschwartz", "--processes=0", "--until-done", "--worker", "Here")
 
     assert not handle.is_pending
 
 
-def test_a_change_of_the_code_restarts_it_between_two_jobs(client, manage, slow_job, tmp_path):
+SOURCE = (
+    "from django_schwartz import Worker, register\n"
+    "@register\n"
+    "class Versioned(Worker):\n"
+    "    keep_exit_status_for = 60\n"
+    "    def work(self, job): job.permanent_failure('', {})\n"
+)
+
+
+@pytest.fixture
+def workers(tmp_path):
+    """The file of an app's workers: a worker that fails with exit status 11."""
     package = tmp_path / "changing"
     package.mkdir()
     (package / "__init__.py").touch()
-    workers = package / "workers.py"
-    source = (
-        "from django_schwartz import Worker, register\n"
-        "@register\n"
-        "class Versioned(Worker):\n"
-        "    keep_exit_status_for = 60\n"
-        "    def work(self, job): job.permanent_failure('', {})\n"
-    )
-    workers.write_text(source.format(11))
-    process = manage(
+    (package / "workers.py").write_text(SOURCE.format(11))
+    return package / "workers.py"
+
+
+@pytest.fixture
+def run_reloading(manage, workers):
+    """Start `runschwartz` with that app, and restart it when the code changes."""
+    return partial(
+        manage,
         "runschwartz",
         "--reload",
         "--delay",
         0.1,
-        PYTHONPATH=tmp_path,
-        DJANGO_SCHWARTZ_TEST_APP="changing",
+        PYTHONPATH=workers.parent.parent,
+        DJANGO_SCHWARTZ_TEST_APP=workers.parent.name,
     )
+
+
+def test_a_change_of_the_code_restarts_it_between_two_jobs(
+    client, run_reloading, workers, slow_job
+):
+    process = run_reloading()
     first = client.dispatch_async("Versioned")
     until(lambda: first.exit_status == 11)
     running, begun = slow_job("slow", 2)
     until(begun.exists)
 
-    workers.write_text(source.format(22) + "# longer\n")
+    workers.write_text(SOURCE.format(22) + "# longer\n")
     find_line(process, "starting anew")
     second = client.dispatch_async("Versioned")
 
     until(lambda: second.exit_status == 22)
     assert running.exit_status == 0
+    process.send_signal(signal.SIGTERM)
+    run_to_end(process)
+    assert process.returncode == 0
+
+
+def test_code_that_cannot_be_imported_leaves_it_at_work(client, run_reloading, workers):
+    process = run_reloading()
+    first = client.dispatch_async("Versioned")
+    until(lambda: first.exit_status == 11)
+
+    workers.write_text("import no_such_thing\n")
+    find_line(process, "cannot start, waiting for a change: ModuleNotFoundError: ")
+    meanwhile = client.dispatch_async("Versioned")
+    until(lambda: meanwhile.exit_status == 11)
+    workers.write_text(SOURCE.format(22))
+    find_line(process, "starting anew")
+    second = client.dispatch_async("Versioned")
+
+    until(lambda: second.exit_status == 22)
     process.send_signal(signal.SIGTERM)
     run_to_end(process)
     assert process.returncode == 0

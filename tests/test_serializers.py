@@ -224,6 +224,36 @@ def test_what_json_cannot_hold_is_a_type_error(number):
         encode_arg(REFUSED[number])
 
 
+LIKE_KEYS = [
+    {1: "a", "1": "b"},
+    {"-1.5": "a", -1.5: "b"},
+    {True: "a", "true": "b"},
+    {"false": "a", False: "b"},
+    {None: "a", "null": "b"},
+    {"deep": [({"1e400": 0}, {"x": {10**20: "a", str(10**20): "b"}})]},
+]
+
+
+@pytest.mark.parametrize("number", range(len(LIKE_KEYS)))
+def test_keys_that_are_one_in_json_are_a_type_error(number):
+    with pytest.raises(TypeError, match="keys of a dict in arg are the same in JSON: "):
+        encode_arg(LIKE_KEYS[number])
+
+
+@pytest.mark.parametrize(
+    ("arg", "bytes_stored"),
+    [
+        ({1: "a", "2": "b"}, b'{"1":"a","2":"b"}'),
+        ([{1: "a"}, {"1": "b"}], b'[{"1":"a"},{"1":"b"}]'),
+        ({True: "a", "True": "b"}, b'{"true":"a","True":"b"}'),
+        ('"1":', b'"\\"1\\":"'),
+    ],
+    ids=str,
+)
+def test_keys_that_only_look_alike_are_stored(arg, bytes_stored):
+    assert encode_arg(arg) == bytes_stored
+
+
 def test_a_refused_arg_leaves_the_callers_transaction_usable(client, database):
     with transaction.atomic(using=database):
         before = client.dispatch_async("echo", "before")

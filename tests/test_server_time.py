@@ -24,6 +24,7 @@ def asked_of(database, sql):
 CLOCKS = {
     "sqlite": "SELECT unixepoch()",
     "postgresql": "SELECT floor(extract(epoch FROM clock_timestamp()))",
+    "mysql": "SELECT UNIX_TIMESTAMP(SYSDATE())",
 }
 
 

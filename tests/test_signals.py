@@ -531,6 +531,61 @@ def test_an_exception_after_the_verdict_forges_no_line(forger, log):
     assert about_the_exception.getMessage().endswith(" raised after its verdict, which stands")
 
 
+def lines_of(record):
+    """What the log shows of the record, line by line as any program may read them."""
+    return logging.Formatter("%(levelname)s %(message)s").format(record).splitlines()
+
+
+def test_the_traceback_of_an_exception_after_the_verdict_forges_no_line(client, log):
+    @register
+    class TooLate(Worker):
+        def work(self, job):
+            job.completed()
+            error = ValueError(FORGED)
+            error.add_note(FORGED)
+            raise LookupError(FORGED) from error
+
+    client.dispatch_async("TooLate")
+    client.can_do(TooLate)
+
+    client.work_once()
+
+    _, *barred = lines_of(log.records[-1])
+    assert all(line.startswith("  | ") and line.isprintable() for line in barred)
+    assert sum("raise LookupError(FORGED) from error" in line for line in barred) == 1
+    assert any(line.startswith("  | LookupError: ") for line in barred)
+    assert log.records[-1].exc_info[0] is LookupError
+
+
+def test_the_traceback_of_a_policy_forges_no_line(log):
+    class Undecided(Worker):
+        def get_max_retries(self, job):
+            raise ValueError(FORGED)
+
+    Undecided.policy("max_retries", Job())
+
+    _, *barred = lines_of(log.records[-1])
+    assert all(line.startswith("  | ") and line.isprintable() for line in barred)
+    assert any("in get_max_retries" in line for line in barred)
+
+
+class Unspeakable(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self):
+        raise SystemExit
+
+
+def test_an_exception_that_cannot_be_shown_is_logged(log):
+    class Undecided(Worker):
+        def get_max_retries(self, job):
+            raise Unspeakable
+
+    Undecided.policy("max_retries", Job())
+
+    assert len(lines_of(log.records[-1])) >= 2
+
+
 def test_a_uniqkey_forges_no_line(client, log):
     client.dispatch_async("Try", uniqkey=FORGED)
 

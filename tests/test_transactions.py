@@ -457,6 +457,41 @@ def test_on_commit_dispatches_nothing_of_a_savepoint_that_is_rolled_back(client,
     assert [job.arg for job in Job.objects.all()] == ["kept"]
 
 
+UNSTORABLE = {
+    "arg": object(),
+    "uniqkey": "k" * 256,
+    "coalesce": 1.5,
+    "priority": 99_999,
+    "run_after": object(),
+    "meta": object(),
+}
+
+
+@pytest.mark.parametrize("field", UNSTORABLE)
+def test_on_commit_refuses_at_once_what_cannot_be_stored(
+    client, database, django_assert_num_queries, field
+):
+    unstorable = {field: UNSTORABLE[field]}
+
+    with (
+        transaction.atomic(using=database),
+        django_assert_num_queries(0, using=database),
+        pytest.raises((TypeError, ValueError)),
+    ):
+        client.dispatch_async("Unheard", on_commit=True, **unstorable)
+
+    assert Job.objects.count() == 0
+
+
+def test_on_commit_checks_a_job_without_a_query(client, database, django_assert_num_queries):
+    with transaction.atomic(using=database), django_assert_num_queries(0, using=database):
+        client.dispatch_async(Job(funcname="Unheard", arg=[1]), on_commit=True)
+        with pytest.raises(ValueError, match="funcname"):
+            client.dispatch_async("", on_commit=True)
+
+    assert Job.objects.count() == 1
+
+
 def test_on_commit_outside_a_transaction_dispatches_at_once(client):
     client.dispatch_async("Note", "at once", on_commit=True)
 

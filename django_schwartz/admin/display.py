@@ -18,7 +18,11 @@ from django_schwartz.serializers import storable_text
 #: What stands for a value that is not there.
 NOTHING = "-"
 #: The colour of a word, which says the same to who sees none.
-COLOURS = {"completed": "good", "failed": "bad", "lease expired": "bad", "grabbed": "busy"}
+COLOURS = {
+    "completed": "good",
+    **dict.fromkeys(("failed", "lease expired", "gone"), "bad"),
+    **dict.fromkeys(("grabbed", "working"), "busy"),
+}
 
 
 def handle_of(row: Any) -> str:

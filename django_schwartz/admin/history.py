@@ -27,6 +27,7 @@ from django_schwartz.client import TheSchwartz
 from django_schwartz.exceptions import SchwartzError
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job, JobHandle
 from django_schwartz.models.arg import stored_arg
+from django_schwartz.perl_text import PerlTextField
 
 #: What a job has of the failed one that it repeats, beside the function and the arg.
 KEPT = ("uniqkey", "coalesce", "priority", "queue_name", "meta")
@@ -137,7 +138,8 @@ class ErrorAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).annotate(beginning=Left("message", BEGINNING))
+        beginning = Left("message", BEGINNING, output_field=PerlTextField())
+        return super().get_queryset(request).annotate(beginning=beginning)
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str

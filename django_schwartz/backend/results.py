@@ -20,7 +20,7 @@ from django_schwartz.backend.compat import (
 from django_schwartz.backend.finding import task_named
 from django_schwartz.backend.jobs import backend_of, call_in
 from django_schwartz.backend.task import altered
-from django_schwartz.dialects import ServerTime
+from django_schwartz.dialects import LAPSED, ServerTime
 from django_schwartz.exceptions import ArgUnreadable, SchwartzError
 from django_schwartz.models import Error, ExitStatus, Failure, Job, JobHandle, Outcome
 
@@ -203,4 +203,4 @@ def _task_error(exception: str | None, traceback: str | None, message: str) -> T
 
 
 def _worker_id(grabbed_by: str | None) -> str:
-    return grabbed_by or "unknown"
+    return grabbed_by.removesuffix(LAPSED) if grabbed_by else "unknown"

@@ -4,13 +4,19 @@
 picks one.
 """
 
+from django_schwartz.dialects.mysql import MySQL
 from django_schwartz.dialects.portable import (
     DIALECTS,
+    IDLE_WORKER,
     INSERTED,
+    LAPSED,
+    SCOREBOARD,
     Dialect,
+    Doubt,
     Inserted,
     Later,
     Lease,
+    Level,
     Row,
     ServerMicroseconds,
     ServerTime,
@@ -22,11 +28,17 @@ from django_schwartz.dialects.sqlite import SQLite
 
 __all__ = [
     "DIALECTS",
+    "IDLE_WORKER",
     "INSERTED",
+    "LAPSED",
+    "SCOREBOARD",
     "Dialect",
+    "Doubt",
     "Inserted",
     "Later",
     "Lease",
+    "Level",
+    "MySQL",
     "PostgreSQL",
     "Row",
     "SQLite",
@@ -36,4 +48,4 @@ __all__ = [
     "dialect_of",
 ]
 
-DIALECTS.update(sqlite=SQLite(), postgresql=PostgreSQL(), mysql=Dialect())
+DIALECTS.update(sqlite=SQLite(), postgresql=PostgreSQL(), mysql=MySQL())

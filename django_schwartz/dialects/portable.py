@@ -4,9 +4,12 @@ The SQL here goes through parameter formatting: a percent sign of its own is dou
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from django.db import (
     Error,
@@ -20,8 +23,10 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
+from django_schwartz.transactions import may_be_rolled_back
+
 if TYPE_CHECKING:
-    from django_schwartz.models import Job, JobQuerySet
+    from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
 
 #: What an insert gives a value; the database has defaults for the other columns.
 INSERTED = (
@@ -39,17 +44,36 @@ INSERTED = (
     "queue_name",
     "meta",
 )
+#: The table of the worker processes, and SQL for whether one of them waits to be told of new jobs.
+SCOREBOARD = "django_schwartz_workerprocess"
+IDLE_WORKER = f"EXISTS (SELECT 1 FROM {SCOREBOARD} WHERE is_idle)"
 #: The dialect of each vendor.
 DIALECTS: "dict[str, Dialect]" = {}
 #: Looks at the queue for one grab, when others were faster with every candidate.
 LOOKS = 10
+#: What a holder's id ends with when the lease before its own ended with no outcome.
+LAPSED = "~"
+#: Times that something is done which loses its deadlocks.
+ATTEMPTS = 5
+#: Seconds, at most, before it is done again.
+PAUSE = 0.05
 #: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
 #: for its time.
 Row = Sequence[Any]
 
 
+T = TypeVar("T")
+
+
 class Later(int):
     """That many microseconds after the server's time."""
+
+
+def _kind_of(value: object) -> type | None:
+    """What decides on a value's placeholder: whether it is None, Later, or something else."""
+    if value is None:
+        return None
+    return Later if type(value) is Later else object
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> "Dialect":
@@ -58,20 +82,47 @@ def dialect_of(connection: BaseDatabaseWrapper) -> "Dialect":
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """For whom jobs are grabbed, and for how many seconds by funcid."""
+    """For whom jobs are grabbed, and for how many seconds by funcid.
 
+    `number` tells the holder's grabs apart.
+    """
+
+    number: int = 0
     grabbed_by: str
     seconds: Mapping[int, int]
 
 
-@dataclass(frozen=True)
-class Inserted:
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """The due jobs of one function that have one priority, from one of them on.
+
+    `since` is that one's run_after and jobid; `share` is how many one grab takes at most.
+    """
+
+    funcid: int
+    priority: int
+    since: tuple[int, int]
+    share: int = 1
+
+
+class Inserted(NamedTuple):
     """What the database made of an inserted job: its id, and its times in the columns' units."""
 
     jobid: int
     insert_time: int
     run_after: int
     dispatched_at: int
+    #: Whether a worker is to be told after the commit, as far as was seen before it.
+    has_seen_idle: bool = False
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A warning about a database's settings, and what to do about it."""
+
+    id: str
+    message: str
+    hint: str
 
 
 class ServerTime(models.Func):
@@ -116,18 +167,24 @@ class Dialect:
 
     #: SQL of the server's time in whole UNIX seconds, rounded down; the same throughout a
     #: statement.
-    now: ClassVar[str] = "UNIX_TIMESTAMP()"
+    now: ClassVar[str]
     #: SQL of the same in microseconds.
-    now_us: ClassVar[str] = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+    now_us: ClassVar[str]
     #: The operator that divides whole numbers and rounds down.
     divide: ClassVar[str] = "DIV"
     #: What an insert writes for a jobid that the database is to give.
     next_jobid: ClassVar[str] = "NULL"
+    #: Whether a transaction in which a statement failed takes no other.
+    is_spoilt_by_failure: ClassVar[bool] = False
+
+    #: Options of a connection that end its waiting for a database that hangs.
+    deadlines: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to
         #: open the race.
         self.after_select: Callable[[], object] = lambda: None
+        self._quoted_columns = ""
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         """Lease up to `limit` of the candidates, in their order.
@@ -137,19 +194,23 @@ class Dialect:
         free.
         """
         for _ in range(LOOKS):
-            read = list(candidates.defer("arg", "meta"))
+            read = list(self.in_turn(candidates.defer("arg", "meta"), lease))
             if not read:
                 break
             if grabbed := self._take_of(read, lease, limit):
                 return grabbed
         return []
 
+    def in_turn(self, candidates: "JobQuerySet", lease: Lease) -> "Iterable[Job]":
+        """The candidates in their order, as the database reads them best."""
+        return candidates
+
     def _take_of(self, read: "list[Job]", lease: Lease, limit: int) -> "list[Job]":
         self.after_select()
         grabbed: list[Job] = []
         for job in read:
             if len(grabbed) < limit and self._take(job, lease):
-                held = job.as_grabbed(lease.grabbed_by)
+                held = job.as_grabbed(_holder_of(job, lease))
                 grabbed += [held] if held else []
         return grabbed
 
@@ -160,10 +221,46 @@ class Dialect:
             unchanged.filter(grabbed_until__lte=ServerTime()).update(
                 grabbed_until=ServerTime() + lease.seconds[job.funcid],
                 grabs=F("grabs") + 1,
-                grabbed_by=lease.grabbed_by,
+                grabbed_by=_holder_of(job, lease),
                 grabbed_at=ServerMicroseconds(),
             )
         )
+
+    def find_levels(
+        self, jobs: "JobQuerySet", funcids: Sequence[int], *, floor: int
+    ) -> list[Level] | None:
+        """The levels of these functions that have due jobs; None from a database that is too slow.
+
+        `floor` is the lowest priority that counts.
+        """
+        return None
+
+    def grab_levels(
+        self, jobs: "JobQuerySet", levels: Sequence[Level], lease: Lease, *, limit: int
+    ) -> "list[Job]":
+        """Lease up to `limit` due jobs, of each level no more than its share, in their order."""
+        raise NotImplementedError
+
+    def leave(
+        self,
+        jobs: "JobQuerySet",
+        statuses: "ExitStatusQuerySet",
+        settlements: "Sequence[Settlement]",
+    ) -> set[int]:
+        """Take those jobs from the queue that are still held, and store their exit statuses.
+
+        Tells which were. One transaction.
+        """
+        with transaction.atomic(using=jobs.db):
+            gone = self._delete(jobs, [entry.job for entry in settlements])
+            rows = [entry.exit_status() for entry in settlements if entry.job.jobid in gone]
+            statuses.record(*[row for row in rows if row is not None])
+        return gone
+
+    def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:
+        gone = set(jobs.held(held).select_for_update().values_list("pk", flat=True))
+        jobs.filter(pk__in=gone)._raw_delete(jobs.db)
+        return gone
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
         """Insert the rows, and tell of each what the database made of it.
@@ -194,24 +291,31 @@ class Dialect:
             return Inserted(jobid, *cursor.fetchone())
 
     def _insert_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        columns = ", ".join(map(connections[jobs.db].ops.quote_name, INSERTED))
-        values = ", ".join(f"({self._placeholders(row)})" for row in rows)
+        values = ", ".join([self._placeholders(tuple(map(_kind_of, row))) for row in rows])
         params = [value for row in rows for value in row if value is not None]
-        return f"INSERT INTO {jobs.table} ({columns}) VALUES {values}", params
+        return f"INSERT INTO {jobs.table} ({self._columns(jobs)}) VALUES {values}", params
 
-    def _placeholders(self, row: Row) -> str:
-        pairs = zip(INSERTED, row, strict=True)
-        return ", ".join(self._placeholder(column, value) for column, value in pairs)
+    def _columns(self, jobs: "JobQuerySet") -> str:
+        if not self._quoted_columns:
+            quoted = map(connections[jobs.db].ops.quote_name, INSERTED)
+            self._quoted_columns = ", ".join(quoted)
+        return self._quoted_columns
 
-    def _placeholder(self, column: str, value: object) -> str:
-        if value is None:
+    @cache  # noqa: B019 # there is one dialect of each vendor, for ever
+    def _placeholders(self, kinds: tuple[type | None, ...]) -> str:
+        """The placeholders of a row, whose values are None, Later, or something else."""
+        pairs = zip(INSERTED, kinds, strict=True)
+        return f"({', '.join([self._placeholder(*pair) for pair in pairs])})"
+
+    def _placeholder(self, column: str, kind: type | None) -> str:
+        if kind is None:
             return {
                 "jobid": self.next_jobid,
                 "insert_time": self.now,
                 "run_after": self.now,
                 "dispatched_at": self.now_us,
             }.get(column, "NULL")
-        if isinstance(value, Later):
+        if kind is Later:
             return self.later_us if column == "scheduled_for" else self.later_seconds
         return "%s"
 
@@ -232,3 +336,31 @@ class Dialect:
     def is_passing(self, error: Error) -> bool:
         """Whether the statement may well succeed when tried again: a deadlock, a lock timeout."""
         return False
+
+    def is_deadlock(self, error: Error) -> bool:
+        """Whether the statement gave way to another, and may be tried again at once."""
+        return False
+
+    def again(self, using: str, attempt: Callable[[], T]) -> T:
+        """What the attempt gives; one that loses a deadlock is made again, five times in all.
+
+        In a transaction it is made once: what was rolled back is its owner's to repeat.
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return attempt()
+            except OperationalError as error:
+                if not self.is_deadlock(error) or may_be_rolled_back(connections[using]):
+                    raise
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+        return attempt()
+
+    def doubts(self, connection: BaseDatabaseWrapper) -> "Iterable[Doubt]":
+        """What of the database's settings a queue suffers from."""
+        return ()
+
+
+def _holder_of(job: "Job", lease: Lease) -> str:
+    """What a grab of the job writes as its holder. One that nobody may have held cannot lapse."""
+    is_lapsing = job.grabbed_until and job.grabbed_by is not None
+    return lease.grabbed_by + LAPSED if is_lapsing else lease.grabbed_by

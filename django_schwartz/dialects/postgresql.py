@@ -1,9 +1,27 @@
 """PostgreSQL."""
 
-from django.db import Error
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_schwartz.dialects.bulk import Bulk
 from django_schwartz.dialects.one_statement import OneStatement
+from django_schwartz.dialects.portable import IDLE_WORKER, Inserted, Lease, Level, Row
+
+if TYPE_CHECKING:
+    from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
+
+#: Rows that one statement inserts as quickly as two.
+FEW = 10
+#: What an exit status has of the attempt.
+LEFT = "started_at, completed_at, runtime, worker_id, result"
+#: What an exit status keeps of the row that leaves the queue.
+KEPT = (
+    "arg, uniqkey, coalesce, priority, queue_name, insert_time, run_after, dispatched_at,"
+    " scheduled_for, grabbed_at, meta"
+)
 
 
 class PostgreSQL(OneStatement):
@@ -12,12 +30,18 @@ class PostgreSQL(OneStatement):
     now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
+    deadlines: ClassVar = {"connect_timeout": 10, "tcp_user_timeout": 30_000}  # s, ms
+    given_funcids = "unnest(%s::bigint[]) AS given(funcid)"
+    # Under another isolation the snapshot is the transaction's, and may be old.
+    seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
+    is_spoilt_by_failure = True
 
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
     #: many connections, read-only, shutting down.
     UNAVAILABLE = ("08", "28", "3D000", "42P01", "53300", "25006", "57P")
     #: Serialization failure, deadlock, lock not available.
-    PASSING = ("40001", "40P01", "55P03")
+    DEADLOCK = ("40001", "40P01")
+    PASSING = (*DEADLOCK, "55P03")
 
     @staticmethod
     def _among(chosen: str) -> str:
@@ -25,13 +49,107 @@ class PostgreSQL(OneStatement):
         # instead.
         return f"= ANY (ARRAY({chosen} FOR UPDATE SKIP LOCKED))"
 
+    def grab_levels(
+        self, jobs: "JobQuerySet", levels: Sequence[Level], lease: Lease, *, limit: int
+    ) -> "list[Job]":
+        # No ORDER BY of its own: the levels are gone through in their order, and only as many as
+        # it takes are locked.
+        among = f"""= ANY (ARRAY(
+            SELECT chosen.jobid
+            FROM unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[], %s::int[])
+                AS level(funcid, priority, since, jobid, share)
+            CROSS JOIN LATERAL (
+                SELECT job.jobid FROM {jobs.table} AS job
+                WHERE {self._is_due("level")} AND {self.has_come}
+                ORDER BY job.run_after, job.jobid LIMIT level.share FOR UPDATE SKIP LOCKED
+            ) AS chosen LIMIT %s))"""
+        columns = _columns((x.funcid, x.priority, *x.since, x.share) for x in levels)
+        return self._grab(jobs, lease, among, [*columns, limit])
+
+    def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:
+        sql = (
+            f"DELETE FROM {jobs.table} AS job"
+            " USING unnest(%s::bigint[], %s::int[], %s::bigint[]) AS held(jobid, grabs, lease)"
+            " WHERE job.jobid = held.jobid AND job.grabs = held.grabs"
+            " AND job.grabbed_until = held.lease RETURNING job.jobid"
+        )
+        leases = ((job.jobid, job.grabs, lease) for job in held for lease in job.leases)
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(sql, _columns(leases))
+            return {row[0] for row in cursor.fetchall()}
+
+    def _leave_and_keep(
+        self,
+        jobs: "JobQuerySet",
+        statuses: "ExitStatusQuerySet",
+        settlements: "Sequence[Settlement]",
+    ) -> set[int]:
+        sql = f"""
+            WITH leaving AS (
+                SELECT * FROM unnest(
+                    %s::bigint[], %s::int[], %s::bigint[], %s::int[], %s::bigint[],
+                    %s::bigint[], %s::bigint[], %s::float8[], %s::text[], %s::jsonb[]
+                ) AS leaving(
+                    jobid, grabs, lease, status, keep_for, started_at, completed_at, runtime,
+                    worker_id, result
+                )
+            ), gone AS (
+                DELETE FROM {jobs.table} AS job USING leaving
+                WHERE job.jobid = leaving.jobid AND job.grabs = leaving.grabs
+                AND job.grabbed_until = leaving.lease RETURNING job.*
+            ), kept AS (
+                INSERT INTO {statuses.table} AS status (
+                    jobid, funcid, status, completion_time, delete_after, {LEFT}, {KEPT}
+                )
+                SELECT gone.jobid, gone.funcid, leaving.status, {self.now},
+                    {self.now} + leaving.keep_for, {_of("leaving", LEFT)}, {_of("gone", KEPT)}
+                FROM gone JOIN leaving ON leaving.jobid = gone.jobid
+                AND gone.grabbed_until = leaving.lease WHERE leaving.keep_for > 0
+                ON CONFLICT (jobid) DO UPDATE SET (
+                    funcid, status, completion_time, delete_after, {LEFT}, {KEPT}
+                ) = ROW (
+                    EXCLUDED.funcid, EXCLUDED.status, EXCLUDED.completion_time,
+                    EXCLUDED.delete_after, {_of("EXCLUDED", LEFT)}, {_of("EXCLUDED", KEPT)}
+                )
+            )
+            SELECT jobid FROM gone"""
+        with connections[jobs.db].cursor() as cursor:
+            cursor.execute(sql, _columns(_leaving_rows(settlements)))
+            return {row[0] for row in cursor.fetchall()}
+
+    def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
+        if len(rows) <= FEW:
+            return super().insert(jobs, rows)
+        return Bulk(jobs, now=self.now, now_us=self.now_us, seen=self.seen).insert(rows)
+
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         if state := _sqlstate(error):
             return state.startswith(self.UNAVAILABLE)
         return super().is_unavailable(connection, error)
 
+    def is_deadlock(self, error: Error) -> bool:
+        return _sqlstate(error) in self.DEADLOCK
+
     def is_passing(self, error: Error) -> bool:
         return _sqlstate(error) in self.PASSING
+
+
+def _of(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _leaving_rows(settlements: "Sequence[Settlement]") -> Iterator[tuple[Any, ...]]:
+    for job, outcome in settlements:
+        left = (
+            outcome.exit_status,
+            outcome.keep_for,
+            *(job.began_at, job.ended_at, job.runtime, job.grabbed_by, job.result_as_json),
+        )
+        yield from ((job.jobid, job.grabs, lease, *left) for lease in job.leases)
 
 
 def _sqlstate(error: Error) -> str:

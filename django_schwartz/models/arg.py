@@ -48,7 +48,9 @@ class ArgField(models.BinaryField):  # type: ignore[type-arg]
         super().contribute_to_class(cls, name, private_only)
         setattr(cls, name, ArgValue())
 
-    def from_db_value(self, value: Any, *args: object) -> bytes | None:
+    def from_db_value(
+        self, value: Any, expression: object = None, connection: object = None
+    ) -> bytes | None:
         return None if value is None else bytes(value)
 
     def to_python(self, value: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.db import DEFAULT_DB_ALIAS, models
 
+from django_schwartz.models.columns import NameField
 from django_schwartz.transactions import Tentative
 
 
@@ -68,7 +69,7 @@ class FuncMap(models.Model):
     """A function: what a job is dispatched to and a worker performs. Rows are never deleted."""
 
     funcid = models.AutoField(primary_key=True)
-    funcname = models.CharField(max_length=255, unique=True)
+    funcname = NameField(max_length=255, unique=True)
 
     objects = FuncMapManager()
 
@@ -76,7 +77,7 @@ class FuncMap(models.Model):
         verbose_name = "function"
 
     def __str__(self) -> str:
-        return self.funcname
+        return str(self.funcname)
 
 
 class OfFunction:

@@ -1,15 +1,18 @@
 """Error and ExitStatus: what is left of attempts, and of jobs that have left the queue."""
 
-import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
 
 from django_schwartz.dialects import ServerTime
+from django_schwartz.exceptions import traceback_of
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import ArgField
+from django_schwartz.models.columns import NameField, SmallIndex
 from django_schwartz.models.funcmap import FuncMap, OfFunction
+from django_schwartz.perl_text import PerlTextField
 from django_schwartz.serializers import storable_text
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class Failure:
         return cls(
             message=storable_text(f"{kind.__name__}: {storable_text(error)}"),
             exception=storable_text(f"{kind.__module__}.{kind.__qualname__}")[:255],
-            traceback=storable_text(_formatted(error)),
+            traceback=storable_text(traceback_of(error)),
             error=error,
         )
 
@@ -50,13 +53,6 @@ class Failure:
         return replace(
             self, message=f"The message could not be recorded ({reason}).", traceback=None
         )
-
-
-def _formatted(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except BaseException as fault:  # noqa: BLE001 - formatting runs the exception's own code
-        return f"<the traceback cannot be had: {type(fault).__name__}>"
 
 
 class ErrorQuerySet(models.QuerySet["Error"]):
@@ -72,15 +68,23 @@ class ErrorQuerySet(models.QuerySet["Error"]):
 
     def record(self, job: "Job", failure: Failure) -> "Error":
         """Store that an attempt at the job failed."""
-        return self.create(
-            jobid=job.jobid,
-            func_id=job.funcid,
-            message=failure.message,
-            error_time=ServerTime(),
-            worker_id=job.grabbed_by,
-            exception=failure.exception,
-            traceback=failure.traceback,
-        )
+        return self.record_all([(job, failure)])[0]
+
+    def record_all(self, failures: "Iterable[tuple[Job, Failure]]") -> "list[Error]":
+        """Store that attempts at these jobs failed, in one statement."""
+        return self.bulk_create([_error_of(job, failure) for job, failure in failures])
+
+
+def _error_of(job: "Job", failure: Failure) -> "Error":
+    return Error(
+        jobid=job.jobid,
+        func_id=job.funcid,
+        message=failure.message,
+        error_time=ServerTime(),
+        worker_id=job.grabbed_by,
+        exception=failure.exception,
+        traceback=failure.traceback,
+    )
 
 
 class Error(OfFunction, models.Model):
@@ -94,9 +98,9 @@ class Error(OfFunction, models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        db_default=0,
+        db_default=models.Value(0, models.IntegerField()),  # MySQL refuses 0 to an AutoField
     )
-    message = models.TextField()
+    message = PerlTextField()
     error_time = UnixTimeField(db_index=True)
     worker_id = models.CharField(max_length=255, null=True)
     exception = models.CharField(max_length=255, null=True)
@@ -112,12 +116,16 @@ class Error(OfFunction, models.Model):
 
 
 class ExitStatusQuerySet(models.QuerySet["ExitStatus"]):
-    def record(self, row: "ExitStatus") -> None:
-        """Store an exit status in one statement; one stored before for the same job is replaced."""
+    @property
+    def table(self) -> str:
+        return str(connections[self.db].ops.quote_name(self.model._meta.db_table))
+
+    def record(self, *rows: "ExitStatus") -> None:
+        """Store exit statuses in one statement; one stored before for the same job is replaced."""
         names = [field.attname for field in self.model._meta.concrete_fields]
         has_target = connections[self.db].features.supports_update_conflicts_with_target
         self.bulk_create(
-            [row],
+            rows,
             update_conflicts=True,
             unique_fields=["jobid"] if has_target else None,
             update_fields=[name for name in names if name != "jobid"],
@@ -135,17 +143,17 @@ class ExitStatus(OfFunction, models.Model):
         db_constraint=False,
         db_index=False,
         related_name="+",
-        db_default=0,
+        db_default=models.Value(0, models.IntegerField()),  # MySQL refuses 0 to an AutoField
     )
     status = models.IntegerField()
     completion_time = UnixTimeField()
     delete_after = UnixTimeField(null=True, db_index=True)
 
     arg = ArgField(null=True)
-    uniqkey = models.CharField(max_length=255, null=True)
-    coalesce = models.CharField(max_length=255, null=True)
+    uniqkey = NameField(max_length=255, null=True)
+    coalesce = NameField(max_length=255, null=True)
     priority = models.SmallIntegerField(null=True)
-    queue_name = models.CharField(max_length=255, null=True)
+    queue_name = NameField(max_length=255, null=True)
     insert_time = UnixTimeField(null=True)
     run_after = UnixTimeField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
@@ -168,12 +176,16 @@ class ExitStatus(OfFunction, models.Model):
         indexes = [
             models.Index(fields=["func", "jobid"], name="schwartz_exit_by_func"),
             # Small ones, for the few that are looked for: most rows are in neither.
-            models.Index(
-                fields=["jobid"], condition=~models.Q(status=0), name="schwartz_exit_failed"
+            SmallIndex(
+                fields=["jobid"],
+                only=~models.Q(status=0),
+                whole=["status", "jobid"],
+                name="schwartz_exit_failed",
             ),
-            models.Index(
+            SmallIndex(
                 fields=["uniqkey"],
-                condition=models.Q(uniqkey__isnull=False),
+                only=models.Q(uniqkey__isnull=False),
+                whole=["uniqkey"],
                 name="schwartz_exit_uniqkey",
             ),
         ]

@@ -1,32 +1,47 @@
-"""Job: a piece of work in the queue, with its verbs, and the handle that outlives it."""
+"""Job: a piece of work in the queue, with its verbs."""
 
+import json
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Greatest
 
 from django_schwartz import signals
-from django_schwartz.dialects import Inserted, ServerTimeIn
-from django_schwartz.exceptions import InvalidHandle
+from django_schwartz.dialects import LAPSED, Inserted, ServerTimeIn
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
+from django_schwartz.models.columns import GrabIndex, NameField, Priority
 from django_schwartz.models.funcmap import FuncMap
-from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
-from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
-from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
-from django_schwartz.transactions import Tentative
+from django_schwartz.models.handle import JobHandle
+from django_schwartz.models.history import Error, ExitStatus, Failure
+from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
+from django_schwartz.models.queue import JobQuerySet, Moments
+from django_schwartz.models.quick import QuicklyMade
+from django_schwartz.models.rows import MICROSECONDS, SECONDS
+from django_schwartz.transactions import Tentative, may_be_rolled_back
 from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
 
 
-class Job(models.Model):
+class Holder(Protocol):
+    """Records the verdicts of the jobs that it holds, together and a little later."""
+
+    def record(self, job: "Job", outcome: Outcome) -> None: ...
+
+    def stop_renewing(self, jobs: "Iterable[Job]") -> None:
+        """Leave the leases of these jobs as they are, since their holder writes to their rows."""
+
+    def finish_recording(self) -> None:
+        """Return when every verdict given so far is in the database."""
+
+
+class Job(QuicklyMade):
     """A job posted to the queue, grabbed and performed by a worker.
 
     Beside its columns it takes `funcname` and `funcid`. Times are aware datetimes; given ones may
@@ -38,24 +53,25 @@ class Job(models.Model):
         FuncMap, models.PROTECT, db_column="funcid", db_index=False, related_name="+"
     )
     arg = ArgField(null=True)
-    uniqkey = models.CharField(max_length=255, null=True)
+    uniqkey = NameField(max_length=255, null=True)
     insert_time = UnixTimeField(null=True)
     run_after = UnixTimeField()
     grabbed_until = UnixTimeField(default=0, db_default=0)
     priority = models.SmallIntegerField(null=True)
-    coalesce = models.CharField(max_length=255, null=True)
+    coalesce = NameField(max_length=255, null=True)
 
     #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
     grabs = models.IntegerField(default=0, db_default=0)
-    grabbed_by = models.CharField(max_length=255, null=True)
+    grabbed_by = NameField(max_length=255, null=True)
     grabbed_at = UnixMicrosecondField(null=True)
     dispatched_at = UnixMicrosecondField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
-    queue_name = models.CharField(max_length=255, null=True)
+    queue_name = NameField(max_length=255, null=True)
     meta = models.JSONField(null=True)
 
     objects = JobQuerySet.as_manager()
+    quick_properties = {"funcname": "_funcname"}
 
     #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
     #: one's.
@@ -67,9 +83,17 @@ class Job(models.Model):
     #: Where debug() sends its messages.
     debug_to: Callable[[str, "Job"], object] | None = None
 
+    #: Who holds the job for its worker and records its verdict, in a process of many jobs.
+    holder: Holder | None = None
+    #: Whether the holder was told the verdict, which it records by and by.
+    is_left_to_holder = False
+
     _funcname: str | None = None
     _grabbed: float | None = None
     _begun: float | None = None
+    _ended: float | None = None
+    #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
+    _renewal: tuple[int, ...] = ()
     _settled: Tentative | None = None
     _declined: Tentative | None = None
     #: The leases that ended with this holder's releases, each with whether that was rolled back.
@@ -89,7 +113,7 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["func", "run_after"], name="schwartz_job_run_after"),
             models.Index(fields=["func", "coalesce"], name="schwartz_job_coalesce"),
-            models.Index(
+            GrabIndex(
                 "func",
                 Priority("priority").desc(),
                 "run_after",
@@ -139,30 +163,63 @@ class Job(models.Model):
         self._funcname = funcname
 
     @property
-    def handle(self) -> "JobHandle | None":
+    def handle(self) -> JobHandle | None:
         """The handle of a job that is, or was, stored."""
         if self._state.db is None or self.jobid is None:
             return None
         return JobHandle(self._state.db, self.jobid, is_duplicate=self.is_duplicate)
 
     @handle.setter
-    def handle(self, handle: "JobHandle") -> None:
+    def handle(self, handle: JobHandle) -> None:
         self._state.db, self.jobid = handle.alias, handle.jobid
 
     def as_read(self) -> JobQuerySet:
         """The job's row, as long as nobody grabbed, released or settled it since it was read."""
-        rows = Job.objects.using(self.alias)
-        return rows.filter(pk=self.pk, grabbed_until=self._lease, grabs=self.grabs)
+        return Job.objects.using(self.alias).held([self])
 
     @property
-    def _lease(self) -> int:
-        """The row's grabbed_until as it was read, or as a release that stands left it."""
+    def leases(self) -> tuple[int, ...]:
+        """What the row's grabbed_until may be while the job is held, in UNIX seconds.
+
+        As it was read, as a renewal makes it, or as a release that stands left it.
+        """
         undone = [lease for lease, release in self._released if not release.holds]
-        return undone[0] if undone else unix_seconds(self.grabbed_until or 0)
+        return (undone[0] if undone else unix_seconds(self.grabbed_until or 0), *self._renewal)
+
+    def begin_renewal(self, seconds: int) -> None:
+        """Note that the lease is about to be made that much longer."""
+        self._renewal = (self.leases[0] + seconds,)
+
+    def end_renewal(self, *, was_made: bool = True) -> None:
+        """Note that it was, or was not."""
+        [lease] = self._renewal
+        self._renewal = ()
+        if was_made:
+            self.grabbed_until = SECONDS.to_python(lease)
+
+    @property
+    def is_lapsed(self) -> bool:
+        """Whether the lease before this one ended with no outcome: its holder died, or was away."""
+        return bool(self.grabbed_by and self.grabbed_by.endswith(LAPSED))
+
+    @property
+    def began_at(self) -> int | None:
+        """When the first attempt began, in UNIX microseconds."""
+        return MICROSECONDS.get_prep_value(self.started_at)
+
+    @property
+    def ended_at(self) -> int | None:
+        """When the verdict came, in UNIX microseconds."""
+        return MICROSECONDS.get_prep_value(self.completed_at)
+
+    @property
+    def result_as_json(self) -> str | None:
+        """The result as its column has it. Raises TypeError or ValueError for what is no JSON."""
+        return None if self.result is None else json.dumps(self.result)
 
     def _become_released(self) -> None:
         standing = [entry for entry in self._released if entry[1].holds]
-        self._released = (*standing, (self._lease, Tentative(self.alias)))
+        self._released = (*standing, (self.leases[-1], Tentative(self.alias)))
         self.grabbed_until = None
 
     def as_grabbed(self, grabbed_by: str) -> "Job | None":
@@ -170,14 +227,15 @@ class Job(models.Model):
         rows = type(self).objects.using(self.alias).filter(pk=self.pk, grabbed_by=grabbed_by)
         return rows.first()
 
-    def become_stored(self, row: Inserted, *, funcid: int, using: str) -> None:
+    def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""
-        self.jobid, self.func_id, self.is_duplicate = row.jobid, funcid, False
-        self.insert_time = SECONDS.to_python(row.insert_time)
-        self.run_after = SECONDS.to_python(row.run_after)
-        self.dispatched_at = MICROSECONDS.to_python(row.dispatched_at)
+        self.jobid, self.is_duplicate = row.jobid, False
+        if self.func_id != funcid:
+            self.func_id = funcid
+        self.insert_time = moments.of_seconds(row.insert_time)
+        self.run_after = moments.of_seconds(row.run_after)
+        self.dispatched_at = moments.of_microseconds(row.dispatched_at)
         self._state.db, self._state.adding = using, False
-        signals.job_dispatched.send_robust(type(self), job=self)
 
     def become_duplicate_of(self, jobid: int, *, funcid: int, using: str) -> None:
         """Take the place of the queued job that has this job's uniqkey."""
@@ -202,10 +260,17 @@ class Job(models.Model):
         return self._handle.failures
 
     @property
-    def _handle(self) -> "JobHandle":
+    def _handle(self) -> JobHandle:
         if self.handle is None:
             raise ValueError("The job was not dispatched yet.")
+        if self.holder:
+            self.holder.finish_recording()
         return self.handle
+
+    @property
+    def recorded_failures(self) -> int:
+        """The failures that are in the database."""
+        return Error.objects.using(self.alias).of(self.jobid).count()
 
     @property
     def did_something(self) -> bool:
@@ -228,8 +293,8 @@ class Job(models.Model):
 
     @property
     def runtime(self) -> float | None:
-        """Seconds since its worker began with it."""
-        return None if self._begun is None else time.monotonic() - self._begun
+        """Seconds from when its worker began with it until its verdict, or now."""
+        return None if self._begun is None else (self._ended or time.monotonic()) - self._begun
 
     def _time_by_grab(self) -> datetime | None:
         """The server's time now, as its grab and this host's clock since then tell it."""
@@ -240,7 +305,6 @@ class Job(models.Model):
     def become_grabbed(self) -> None:
         """Note that the grab's reply arrives now."""
         self._grabbed = time.monotonic()
-        signals.job_grabbed.send_robust(type(self), job=self)
 
     def begin(self) -> None:
         """Note that the worker begins now."""
@@ -267,8 +331,7 @@ class Job(models.Model):
 
         The exit status keeps the result, a value that JSON can hold.
         """
-        self.result = result
-        return self._finish(self._ending(Verdict.COMPLETED, 0))
+        return self._finish(self._ending(Verdict.COMPLETED, 0), result=result)
 
     def replace_with(self, *jobs: "Job") -> bool:
         """Put these jobs into the queue in the place of this one, which is completed.
@@ -282,17 +345,42 @@ class Job(models.Model):
 
         The message may be an exception, whose traceback is then kept.
         """
-        status, failures = _failing(exit_status), patiently(self, lambda: self.failures) + 1
-        if failures > self._policy("max_retries", self):
-            return self.permanent_failure(message, status)
-        delay = self._policy("retry_delay", failures)
         return self._finish(
-            Outcome(
-                verdict=Verdict.RETRY,
+            self._ending(
+                Verdict.FAILED,
+                _failing(exit_status),
                 failure=Failure.of(message),
-                run_after=ServerTimeIn(delay) if delay else None,
+                retries=int(self._policy("max_retries", self)),
             )
         )
+
+    def crashed(self, message: str) -> bool:
+        """Record, as its holder, that the process which performed the job died.
+
+        A failure, but for `max_crashes` of them the job comes back, whatever max_retries is.
+        """
+        return self._finish(
+            self._ending(
+                Verdict.CRASHED, 1, failure=Failure.of(message), retries=self.crash_retries
+            )
+        )
+
+    @property
+    def crash_retries(self) -> int:
+        """Failures after which a job whose process died comes back again."""
+        return int(max(self._policy("max_retries", self), self._policy("max_crashes", self)))
+
+    def retry_time(self, failures: int) -> Any:
+        """When the job is retried after so many failures, as an update writes it; None is now."""
+        delay = self._policy("retry_delay", failures)
+        return ServerTimeIn(delay) if delay else None
+
+    def crash_time(self, failures: int) -> Any:
+        """The same after a crash: at once the first time, then later and later."""
+        if failures == 1:
+            return None
+        delay = max(self._policy("retry_delay", failures), min(2 ** (failures - 2), 60))
+        return ServerTimeIn(delay)
 
     def permanent_failure(self, message: object = "", exit_status: int | None = None) -> bool:
         """Record a failure without a retry: the job leaves with that exit status, or 1."""
@@ -309,7 +397,10 @@ class Job(models.Model):
         if self._is_too_late_for(outcome):
             return False
         self._declined = Tentative(self.alias)
-        return outcome.run_after is None or self._record(outcome)
+        if outcome.run_after is None:
+            self.as_read().update(grabbed_by=None)  # so that the end of the lease is no crash
+            return True
+        return self._record(outcome)
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
@@ -340,22 +431,26 @@ class Job(models.Model):
         if self.did_something:
             return True
         if not self.is_lost and not self.as_read().select_for_update().values_list("pk"):
-            self._become_lost()
+            self.become_lost()
         return not self.is_lost
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
-        self.completed_at = self._time_by_grab()
         keep_for = int(self._policy("keep_exit_status_for"))
         return Outcome(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
 
     def _policy(self, name: str, *args: object) -> float:
         return registry.get(self.funcname).policy(name, *args)
 
-    def _finish(self, outcome: Outcome) -> bool:
-        if self._is_too_late_for(outcome):
+    def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
+        if self._is_too_late_for(outcome) or self.is_lost:
             return False
-        recorded = self._record(outcome)
-        self.did_something = recorded
+        self._ended = time.monotonic()
+        self.completed_at, self.result = self._time_by_grab(), result
+        if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
+            self.did_something = self.is_left_to_holder = True
+            self.holder.record(self, outcome)
+            return True
+        self.did_something = recorded = self._record(outcome)
         return recorded
 
     def _is_too_late_for(self, outcome: Outcome) -> bool:
@@ -363,22 +458,30 @@ class Job(models.Model):
             self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
         return self.did_something
 
-    def _become_lost(self) -> None:
+    def become_lost(self) -> None:
+        """Note that the job is not held any more, with no outcome recorded."""
         self.is_lost = True
         signals.lease_lost.send_robust(type(self), job=self)
 
     def _record(self, outcome: Outcome) -> bool:
         if self.is_lost:
             return False
-        if not settle(self, outcome):
-            self._become_lost()
+        if self.holder:
+            self.holder.stop_renewing([self])
+        decided = settle(self, outcome)
+        if decided is None:
+            self.become_lost()
             return False
+        self.become_recorded(decided)
+        return True
+
+    def become_recorded(self, outcome: Outcome) -> None:
+        """Tell that the outcome is in the database."""
         if outcome.exit_status is None:
             self._become_released()
         signals.job_finished.send_robust(
             type(self), job=self, outcome=outcome, runtime=self.runtime
         )
-        return True
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:
@@ -405,56 +508,3 @@ def _checked_status(status: int) -> int:
     if not -(2**31) <= status < 2**31:
         raise ValueError(f"An exit status must fit 32 bits, unlike {status}.")
     return status
-
-
-@dataclass(frozen=True)
-class JobHandle:
-    """A job's database and number, to ask for it later. str() is "alias-jobid"."""
-
-    alias: str
-    jobid: int
-    #: Whether the dispatch that gave this handle found the job queued already.
-    is_duplicate: bool = field(default=False, compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.alias}-{self.jobid}"
-
-    @classmethod
-    def from_string(cls, text: str) -> Self:
-        """The handle that str() made. Raises InvalidHandle, for an unknown database too."""
-        alias, dash, jobid = text.rpartition("-")
-        if not dash or not jobid.isdecimal() or not jobid.isascii():
-            raise InvalidHandle(f'{text!r} is no job handle: they look like "default-42".')
-        if alias not in connections:
-            raise InvalidHandle(f"{text!r} is of no database here: DATABASES has no {alias!r}.")
-        return cls(alias, int(jobid))
-
-    @property
-    def job(self) -> Job | None:
-        """The job, or None when it has left the queue."""
-        return Job.objects.using(self.alias).filter(pk=self.jobid).first()
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether the job is still in the queue."""
-        return Job.objects.using(self.alias).filter(pk=self.jobid).exists()
-
-    @property
-    def exit_status(self) -> int | None:
-        """The status with which the job left the queue; None while queued, and if not kept."""
-        statuses = ExitStatus.objects.using(self.alias).filter(pk=self.jobid)
-        return statuses.values_list("status", flat=True).first()
-
-    @property
-    def failure_log(self) -> list[str]:
-        """The messages of the job's failures, oldest first."""
-        return list(self._errors.values_list("message", flat=True))
-
-    @property
-    def failures(self) -> int:
-        """How often a worker grabbed the job and failed to complete it."""
-        return self._errors.count()
-
-    @property
-    def _errors(self) -> ErrorQuerySet:
-        return Error.objects.using(self.alias).of(self.jobid)

@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.db import Error as AnyDatabaseError
-from django.db import transaction
+from django.db import connections, transaction
 
+from django_schwartz.conf import conf
 from django_schwartz.dialects import ServerTime, dialect_of
 from django_schwartz.exceptions import DuplicateJob, LeaseLost
-from django_schwartz.models.arg import arg_as_read, is_arg_changed, stored_arg
+from django_schwartz.models.arg import arg_as_read, is_arg_changed
 from django_schwartz.models.history import Error, ExitStatus, Failure
+from django_schwartz.models.rows import checked_arg
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
@@ -49,6 +52,7 @@ class Verdict(StrEnum):
     RETRY = "failed, to be retried"
     DECLINED = "declined"
     GIVEN_BACK = "given back"
+    CRASHED = "died of it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +60,14 @@ class Outcome:
     """With an exit status the job leaves the queue; without one it is free from `run_after` on.
 
     `run_after` None leaves it as it is. `keep_for` is the seconds that the exit status is kept, 0
-    for not at all.
+    for not at all. With `retries` it is to be decided yet: the job leaves only after more failures.
     """
 
     verdict: Verdict
     exit_status: int | None = None
     keep_for: int = 0
     run_after: Any = None
+    retries: int | None = None
     failure: Failure | None = None
     children: "Sequence[Job]" = ()
     is_minimal: bool = False
@@ -70,6 +75,15 @@ class Outcome:
     @property
     def message(self) -> str:
         return self.failure.message if self.failure else ""
+
+    @property
+    def is_crash(self) -> bool:
+        return self.verdict is Verdict.CRASHED
+
+    @property
+    def is_departure(self) -> bool:
+        """Whether the job leaves the queue, and that is all."""
+        return self.exit_status is not None and self.retries is None and not self.children
 
     def without_details(self, why: Exception) -> "Outcome":
         """The same outcome without what the job was, and what its worker left in it."""
@@ -86,8 +100,52 @@ REDUCTIONS = (Outcome.without_details, Outcome.without_text)
 T = TypeVar("T")
 
 
-def settle(job: "Job", outcome: Outcome) -> bool:
-    """Record the outcome; False, and nothing recorded, when the job is not held any more.
+class Settlement(NamedTuple):
+    """A job, and what became of the attempt at it."""
+
+    job: "Job"
+    outcome: Outcome
+
+    def exit_status(self) -> ExitStatus | None:
+        """What is kept of the job that has left the queue, as a row to store; None for nothing."""
+        job, outcome = self
+        if outcome.keep_for <= 0:
+            return None
+        row = ExitStatus(
+            jobid=job.jobid,
+            func_id=job.funcid,
+            status=outcome.exit_status or 0,
+            completion_time=ServerTime(),
+            delete_after=ServerTime() + outcome.keep_for,
+        )
+        row._state.db = job.alias
+        if not outcome.is_minimal:
+            row.arg, row.worker_id, row.runtime = arg_as_read(job), job.grabbed_by, job.runtime
+            for name in KEPT_OF_A_JOB:
+                setattr(row, name, getattr(job, name))
+        return row
+
+
+def settle_together(using: str, settlements: Sequence[Settlement]) -> set[int]:
+    """Record departures of jobs of one database together; tell which jobs were held, and left.
+
+    One transaction; one statement, where the database can and no failure is told of.
+    """
+    failures = [(job, outcome.failure) for job, outcome in settlements if outcome.failure]
+    with transaction.atomic(using=using) if failures else nullcontext():
+        gone = _leave(using, settlements)
+        Error.objects.using(using).record_all(entry for entry in failures if entry[0].jobid in gone)
+    return gone
+
+
+def _leave(using: str, settlements: Sequence[Settlement]) -> set[int]:
+    queue = type(settlements[0].job)._default_manager.using(using)
+    dialect = dialect_of(connections[using])
+    return dialect.leave(queue, ExitStatus.objects.using(using), settlements)
+
+
+def settle(job: "Job", outcome: Outcome) -> Outcome | None:
+    """Record the outcome and return it as it was decided; None if the job is not held any more.
 
     While the database is away it is tried again for a while, outside a transaction. An outcome that
     the database refuses is recorded without its details, or at last without its failure's text; one
@@ -126,8 +184,8 @@ def _is_away(job: "Job", error: Exception) -> bool:
     )
 
 
-def _record(job: "Job", outcome: Outcome) -> bool:
-    using = job.alias
+def _record(job: "Job", undecided: Outcome) -> Outcome | None:
+    using, outcome = job.alias, _decided(job, undecided)
     try:
         with transaction.atomic(using=using):
             if outcome.exit_status is None:
@@ -139,8 +197,24 @@ def _record(job: "Job", outcome: Outcome) -> bool:
             if outcome.children:
                 _dispatch_children(job, outcome.children)
     except LeaseLost:
-        return False
-    return True
+        return None
+    return outcome
+
+
+def _decided(job: "Job", outcome: Outcome) -> Outcome:
+    """The outcome as it is with this many failures: a retry, or the end."""
+    if outcome.retries is None:
+        return outcome
+    failures = job.recorded_failures + 1
+    if failures > outcome.retries:
+        return replace(outcome, verdict=Verdict.FAILED, retries=None)
+    return replace(
+        outcome,
+        verdict=Verdict.RETRY,
+        retries=None,
+        exit_status=None,
+        run_after=job.crash_time(failures) if outcome.is_crash else job.retry_time(failures),
+    )
 
 
 def _leave_queue(job: "Job", outcome: Outcome) -> None:
@@ -151,21 +225,9 @@ def _leave_queue(job: "Job", outcome: Outcome) -> None:
 
 def record_exit_status(job: "Job", outcome: Outcome) -> ExitStatus | None:
     """Store the exit status in the place of any stored before; None if it is not kept."""
-    if outcome.keep_for <= 0:
-        return None
-    row = ExitStatus(
-        jobid=job.jobid,
-        func_id=job.funcid,
-        status=outcome.exit_status or 0,
-        completion_time=ServerTime(),
-        delete_after=ServerTime() + outcome.keep_for,
-    )
-    row._state.db = job.alias
-    if not outcome.is_minimal:
-        row.arg, row.worker_id, row.runtime = arg_as_read(job), job.grabbed_by, job.runtime
-        for name in KEPT_OF_A_JOB:
-            setattr(row, name, getattr(job, name))
-    ExitStatus.objects.using(job.alias).record(row)
+    row = Settlement(job, outcome).exit_status()
+    if row is not None:
+        ExitStatus.objects.using(job.alias).record(row)
     return row
 
 
@@ -182,7 +244,7 @@ def _release(job: "Job", outcome: Outcome) -> None:
 def _what_the_worker_left(job: "Job") -> dict[str, Any]:
     """What a retry finds as this attempt left it: how far it came, for one."""
     left = {"priority": job.priority, "coalesce": job.coalesce, "started_at": job.started_at}
-    return {**left, "arg": stored_arg(job)} if is_arg_changed(job) else left
+    return {**left, "arg": checked_arg(job, conf().max_arg_bytes)} if is_arg_changed(job) else left
 
 
 def _dispatch_children(job: "Job", children: "Sequence[Job]") -> None:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django_schwartz.dialects import ServerTime
 from django_schwartz.models import Error, ExitStatus, FuncMap
 
-VIEWS = ("view_job", "view_exitstatus", "view_error", "view_funcmap")
+VIEWS = ("view_job", "view_exitstatus", "view_error", "view_funcmap", "view_workerprocess")
 
 
 def list_of(model):

@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from django_schwartz.models import Error, ExitStatus, FuncMap, Job
+from django_schwartz.models import Error, ExitStatus, FuncMap, Job, WorkerProcess
 from tests.admin.conftest import handles, list_of, page_of
 
 #: The lists, and how each is narrowed and searched.
@@ -33,6 +33,7 @@ LISTS = {
     ],
     Error: [{}, {"function": 1}, {"group": "1:builtins.ValueError"}, {"q": "some words"}],
     FuncMap: [{}],
+    WorkerProcess: [{}],
 }
 #: What may be asked for on top, and must not make a difference.
 MORE = [{}, {"all": ""}, {"o": "1.2.3.-4.5"}, {"_facets": "True"}, {"p": "1"}]
@@ -46,7 +47,7 @@ def asked(browser, database):
         with CaptureQueriesContext(connections[database]) as captured:
             response = browser.get(url, dict(narrowing))
         assert response.status_code == 200
-        statements = [query["sql"] for query in captured.captured_queries]
+        statements = [query["sql"].replace("`", '"') for query in captured.captured_queries]
         return [sql for sql in statements if "django_schwartz_" in sql]
 
     return get
@@ -99,6 +100,7 @@ def test_a_list_reads_no_column_that_may_be_large(asked, client, error, exit_sta
         (ExitStatus, ['"jobid" DESC']),
         (Error, ['"error_time" DESC', '"id" DESC']),
         (FuncMap, ['"funcname" ASC']),
+        (WorkerProcess, ['"name" ASC']),
     ],
 )
 def test_a_list_has_the_order_of_an_index_whatever_is_asked(asked, client, model, order):
@@ -122,6 +124,7 @@ def test_a_list_has_the_order_of_an_index_whatever_is_asked(asked, client, model
         (Error, {}, 6),  # and what the groups count; the pages of the jobs, queued or ended
         (Error, {"q": "words"}, 7),  # where the latest begin
         (FuncMap, {}, 2),
+        (WorkerProcess, {}, 2),
     ],
     ids=str,
 )

@@ -7,18 +7,24 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from django_schwartz.models import Error, ExitStatus, FuncMap, Job
+from django_schwartz.models import Error, ExitStatus, FuncMap, Job, WorkerProcess
 from tests.admin.conftest import VIEWS, browser_of, list_of, page_of
 from tests.rows import rows
 
-MODELS = [Job, ExitStatus, Error, FuncMap]
+MODELS = [Job, ExitStatus, Error, FuncMap, WorkerProcess]
 
 #: Each kind of user, and what it may view and do.
 USERS = {
     "anonymous": None,
     "staff": (),
     "viewer": VIEWS,
-    "change alone": ("change_job", "change_exitstatus", "change_error", "change_funcmap"),
+    "change alone": (
+        "change_job",
+        "change_exitstatus",
+        "change_error",
+        "change_funcmap",
+        "change_workerprocess",
+    ),
     "runner": (*VIEWS, "run_job"),
     "canceller": (*VIEWS, "cancel_job"),
     "dispatcher": (*VIEWS, "dispatch_again"),
@@ -59,6 +65,7 @@ def one_of_each(client, error, exit_status):
         ExitStatus: failed.jobid,
         Error: error().pk,
         FuncMap: handle.job.funcid,
+        WorkerProcess: WorkerProcess.objects.create(name="web-1:7:ab", host="web-1", pid=7).pk,
     }
 
 

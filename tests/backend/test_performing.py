@@ -8,7 +8,7 @@ from django_schwartz.models import Error, ExitStatus, Job
 from django_schwartz.worker import registry
 from tests.app import tasks
 from tests.app.models import Trace
-from tests.rows import end_lease, lease_elsewhere, statements
+from tests.rows import GRAB, end_lease, lease_elsewhere, statements
 
 FAILED, SUCCESSFUL = TaskResultStatus.FAILED, TaskResultStatus.SUCCESSFUL
 
@@ -115,7 +115,7 @@ def test_a_task_is_grabbed_and_settled_in_few_statements(client, database):
         client.work_once()
 
     assert [word for word in words if word not in ("BEGIN", "COMMIT")] == [
-        "UPDATE",
+        *GRAB[database],
         "DELETE",
         "INSERT",
     ]
@@ -134,7 +134,7 @@ def test_a_worker_works_inside_a_transaction(database, work, backend):
 
 def test_a_killed_worker_leaves_no_task_running(manage, backend, client):
     result = tasks.crash.enqueue()
-    process = manage("runschwartz", "--worker", "tests.app.tasks.crash")
+    process = manage("runschwartz", "--processes", 0, "--worker", "tests.app.tasks.crash")
     assert process.wait(timeout=60) == -9
 
     end_lease(client.handle_from_string(result.id))

@@ -51,8 +51,10 @@ def test_the_options_say_which_queues(database, options, remaining):
         (["--exclude-queue", "mail", "--exclude-queue", "default"], {"a job", "default", "mail"}),
     ],
 )
-def test_the_command_line_says_which_queues(database, arguments, remaining):
-    call_command("runschwartz", *arguments, "--until-done", "--no-reload")
+@pytest.mark.parametrize("processes", [0, 1])
+def test_the_command_line_says_which_queues(manage, database, processes, arguments, remaining):
+    process = manage("runschwartz", *arguments, "--until-done", "--processes", processes)
+    assert process.wait(timeout=60) == 0
 
     assert left() == remaining
 

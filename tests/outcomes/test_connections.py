@@ -1,5 +1,7 @@
 """Whatever a worker does to its connection, the outcome of its job is recorded."""
 
+from functools import partial
+
 import pytest
 from django.db import DatabaseError, connections, transaction
 
@@ -7,6 +9,7 @@ from django_schwartz.models import Job
 from django_schwartz.performance import StopNow
 from tests.app.models import Trace
 from tests.threads import in_threads
+from tests.waiting import until
 
 NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
@@ -239,16 +242,28 @@ def test_a_worker_may_ask_for_a_block_of_its_own_in_a_test_case(perform, databas
 def kill(database):
     """End the connection from outside: by the server's hand, where there is one."""
     driver = connections[database].connection
-
-    def terminate():
-        with connections[database].cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [driver.info.backend_pid])
-            return cursor.fetchone()[0]
-
     if database == "sqlite":
         driver.close()
     else:
-        assert in_threads(terminate) == [True]
+        end_session = {"postgresql": end_session_of_postgresql, "mysql": end_session_of_mysql}
+        in_threads(partial(end_session[database], driver))
+
+
+def end_session_of_postgresql(driver):
+    with connections["postgresql"].cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [driver.info.backend_pid])
+        assert cursor.fetchone()[0]
+
+
+def end_session_of_mysql(driver):
+    def is_gone():
+        with connections["mysql"].cursor() as cursor:
+            sql = "SELECT 1 FROM information_schema.processlist WHERE id = %s"
+            return not cursor.execute(sql, [driver.thread_id()])
+
+    with connections["mysql"].cursor() as cursor:
+        cursor.execute("KILL %s", [driver.thread_id()])
+    until(is_gone)
 
 
 def close(database):

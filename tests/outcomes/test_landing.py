@@ -16,10 +16,12 @@ REFUSE = {
         BEGIN SELECT RAISE(ABORT, 'refused'); END
         """,
     "postgresql": "ALTER TABLE {table} ADD CONSTRAINT refuse CHECK (NOT ({condition}))",
+    "mysql": "ALTER TABLE {table} ADD CONSTRAINT refuse CHECK (NOT ({condition}))",
 }
 ALLOW = {
     "sqlite": "DROP TRIGGER refuse",
     "postgresql": "ALTER TABLE {table} DROP CONSTRAINT refuse",
+    "mysql": "ALTER TABLE {table} DROP CONSTRAINT refuse",
 }
 
 
@@ -45,6 +47,7 @@ def refuse(database):
 REFUSED = {
     "sqlite": "The message could not be recorded (IntegrityError).",
     "postgresql": "The message could not be recorded (CheckViolation).",
+    "mysql": "The message could not be recorded (IntegrityError).",
 }
 
 
@@ -180,6 +183,19 @@ def test_a_failure_of_which_everything_is_refused_lands_all_the_same(perform, da
     assert handle.job.grabbed_until is None
 
 
+@pytest.mark.parametrize("size", [2 * 2**20, 20 * 2**20], ids=["2 MiB", "20 MiB"])
+def test_an_arg_that_grew_too_large_keeps_no_failure_from_landing(perform, size):
+    def work(job):
+        job.arg = "x" * size
+        job.failed("why")
+
+    handle = perform(work, max_retries=1)
+
+    assert handle.failure_log == ["why"]
+    assert handle.job.grabbed_until is None
+    assert handle.job.arg != "x" * size
+
+
 def test_a_replacement_that_is_refused_is_a_failure(client, perform, refuse):
     client.dispatch_async("Child")
     refuse("django_schwartz_job", "coalesce = 'unwanted'")
@@ -221,13 +237,21 @@ DANGLE = {
         CREATE TRIGGER dangle BEFORE INSERT ON django_schwartz_job
         FOR EACH ROW EXECUTE FUNCTION dangle()
         """,
+    "mysql": """
+        CREATE TRIGGER dangle BEFORE INSERT ON django_schwartz_job
+        FOR EACH ROW SET NEW.funcid = 999999
+        """,
 }
-DROP_DANGLE = {"sqlite": "DROP TRIGGER dangle", "postgresql": "DROP FUNCTION dangle CASCADE"}
+DROP_DANGLE = {
+    "sqlite": "DROP TRIGGER dangle",
+    "postgresql": "DROP FUNCTION dangle CASCADE",
+    "mysql": "DROP TRIGGER dangle",
+}
 
 
 @contextmanager
 def inserts_fail_at_commit(database):
-    """Every new job gets a function that does not exist, which is found out at the commit."""
+    """Every new job gets a function that does not exist: MySQL finds out before the commit."""
     execute(database, DANGLE[database])
     try:
         yield

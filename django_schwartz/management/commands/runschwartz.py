@@ -2,19 +2,23 @@
 
 import argparse
 import logging
-import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from django_schwartz.child import Orders
 from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
 from django_schwartz.exceptions import UnknownFunction
+from django_schwartz.logs import show_log
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
+from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
 from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
@@ -56,20 +60,62 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--processes",
-            type=int,
-            choices=[0],
-            default=0,
-            help="0, for now the only number: perform the jobs in this process.",
+            type=_at_least(0),
+            default=1,
+            metavar="N",
+            help="Worker processes (1). 0: perform one job after the other in this process.",
+        )
+        parser.add_argument(
+            "--threads",
+            type=_at_least(1),
+            default=4,
+            metavar="N",
+            help="Jobs that each process performs at a time (4).",
+        )
+        parser.add_argument(
+            "--async-concurrency",
+            type=_at_least(1),
+            default=100,
+            metavar="N",
+            help="Jobs of `async def work` that each process performs at a time (100).",
         )
         parser.add_argument("--until-done", action="store_true", help="End when nothing is due.")
         parser.add_argument(
-            "--max-jobs", type=_positive(int), metavar="N", help="End after N jobs."
+            "--max-jobs",
+            type=_positive(int),
+            metavar="N",
+            help="Replace a process after about N jobs; with --processes 0, end after N jobs.",
+        )
+        parser.add_argument(
+            "--max-rss",
+            type=_positive(float),
+            metavar="MB",
+            help="Replace a process that holds more memory than about that.",
+        )
+        parser.add_argument(
+            "--max-age",
+            type=_positive(float),
+            metavar="SECONDS",
+            help="Replace a process after about that time.",
+        )
+        parser.add_argument(
+            "--shutdown-timeout",
+            type=_positive(float),
+            default=30.0,
+            metavar="SECONDS",
+            help="After SIGTERM or SIGINT, time for running jobs; then they are given back (30).",
+        )
+        parser.add_argument(
+            "--healthcheck",
+            type=Path,
+            metavar="FILE",
+            help="Keep this file's date at the latest sign of life of the slowest process.",
         )
         parser.add_argument(
             "--delay",
             type=_positive(float),
             metavar="SECONDS",
-            help="Seconds to wait when nothing is due (SCHWARTZ['POLL_SECONDS']).",
+            help="Seconds between two polls when nothing is due (SCHWARTZ['POLL_SECONDS']).",
         )
         parser.add_argument(
             "--reload",
@@ -83,32 +129,46 @@ class Command(BaseCommand):
         super().check(**{**options, "databases": []})
 
     def handle(self, *args: object, **options: Any) -> None:
-        self._show_log(options["verbosity"])
+        show_log(LEVELS.get(options["verbosity"], logging.DEBUG))
         client = self._client(options["workers"], options["databases"])
         client.queues = options["queues"] or []
         client.excluded_queues = options["excluded_queues"] or []
+        logger.info("performing %s", ", ".join(client.all_abilities))
+        run = self._supervise if options["processes"] else self._run_here
+        if run(client, options):
+            logger.info("the code changed: starting anew")
+            start_anew()
+
+    def _supervise(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
+        """Run to the end; True if that is a change of the code."""
+        _check_that_children_see(client.databases.aliases)
+        supervisor = Supervisor(
+            _orders(client, options),
+            Plan(
+                processes=options["processes"],
+                shutdown_timeout=options["shutdown_timeout"],
+                healthcheck=options["healthcheck"],
+            ),
+        )
+        changes = _changes_of_code(supervisor.stop) if options["reload"] else []
+        stop_on_signals(supervisor)
+        supervisor.run()
+        if supervisor.killed_by:
+            raise SystemExit(128 + supervisor.killed_by)
+        logger.info("stopped")
+        return bool(changes)
+
+    def _run_here(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
+        """The same in this process."""
         runner = Runner(
             client,
             delay=options["delay"] or conf().poll_seconds,
             until_done=options["until_done"],
             max_jobs=options["max_jobs"],
+            healthcheck=options["healthcheck"],
         )
-        if self._run(runner, reload=options["reload"]):
-            logger.info("the code changed: starting anew")
-            start_anew()
-
-    def _run(self, runner: Runner, *, reload: bool) -> bool:
-        """Run to the end; True if that is a change of the code."""
-        changes: list[bool] = []
-
-        def restart() -> None:
-            changes.append(True)
-            runner.stop()
-
+        changes = _changes_of_code(runner.stop) if options["reload"] else []
         with stopping_on_signals(runner):
-            if reload:
-                watch_code(restart)
-            logger.info("performing %s", ", ".join(runner.client.all_abilities))
             try:
                 runner.run()
             except StopNow as stop:
@@ -136,14 +196,64 @@ class Command(BaseCommand):
             )
         return client
 
-    def _show_log(self, verbosity: int) -> None:
-        """Show the log on standard error in a project that configured none."""
-        if logger.hasHandlers():
-            return
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(LEVELS.get(verbosity, logging.DEBUG))
+
+def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
+    megabyte = 1_000_000
+    limits = {
+        "max_jobs": options["max_jobs"],
+        "max_rss": options["max_rss"] and options["max_rss"] * megabyte,
+        "max_age": options["max_age"],
+    }
+    return Orders(
+        databases=client.databases.aliases,
+        names={alias: connections.settings[alias]["NAME"] for alias in connections},
+        abilities=client.all_abilities if options["workers"] else None,
+        queues=client.queues,
+        excluded_queues=client.excluded_queues,
+        log_level=LEVELS.get(options["verbosity"], logging.DEBUG),
+        terms={
+            "threads": options["threads"],
+            "async_concurrency": options["async_concurrency"],
+            "lease_seconds": conf().lease_seconds,
+            "poll_seconds": options["delay"] or conf().poll_seconds,
+            "until_done": options["until_done"],
+            **{name: limit for name, limit in limits.items() if limit},
+        },
+    )
+
+
+def _check_that_children_see(aliases: list[str]) -> None:
+    """Raise CommandError if other processes could not see what is queued there."""
+    for connection in (connections[alias] for alias in aliases):
+        is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()  # type: ignore[attr-defined]
+        if connection.in_atomic_block or is_in_memory:
+            where = "in memory" if is_in_memory else "in an open transaction"
+            raise CommandError(
+                f"Worker processes cannot see what is {where} ({connection.alias!r}): use "
+                "--processes 0, which performs jobs in this process."
+            )
+
+
+def _changes_of_code(stop: Callable[[], object]) -> list[bool]:
+    """Stop at a change of the code, of which the list, empty until then, tells."""
+    changes: list[bool] = []
+
+    def restart() -> None:
+        changes.append(True)
+        stop()
+
+    watch_code(restart)
+    return changes
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return number
+
+    return parse
 
 
 def _positive(kind: type[Any]) -> Any:

@@ -1,0 +1,133 @@
+"""The aftermath: what becomes of the jobs that a dead process held."""
+
+import logging
+import math
+import socket
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from django_schwartz.dialects import LAPSED, ServerTime
+from django_schwartz.engine import SIZE, Entry, Ledger
+from django_schwartz.engine.holds import Holds
+from django_schwartz.models import Job
+from django_schwartz.signals import printable
+
+logger = logging.getLogger("django_schwartz")
+
+#: Seconds for which something is tried again that a database would not do.
+PATIENCE_SECONDS = 60
+
+Chore = Callable[[], object]
+
+
+class Aftermath:
+    """Gives back, charges, and keeps suspects, for jobs of these databases.
+
+    A process that died while it performed one job died of that one. Of several, none is charged:
+    they are suspects, to be performed one at a time in a process of their own.
+    """
+
+    def __init__(self, aliases: list[str], *, lease_seconds: int) -> None:
+        self._lease_seconds = lease_seconds
+        self._holds = Holds(Ledger(array("q", [0] * SIZE), aliases))
+        self._chores: list[tuple[float, Chore]] = []
+        self._suspects: deque[Job] = deque()
+
+    @property
+    def has_suspects(self) -> bool:
+        return bool(self._suspects)
+
+    def of_death(self, entries: Sequence[Entry], how: str) -> None:
+        """A process died; these are the jobs that it held."""
+        begun = [entry for entry in entries if entry.has_begun]
+        self.give_back([entry for entry in entries if not entry.has_begun])
+        if len(begun) == 1:
+            self._do(partial(_charge, begun[0], how))
+        else:
+            self.suspect(begun)
+
+    def give_back(self, entries: Sequence[Entry]) -> None:
+        """Let anybody grab these jobs at once."""
+        for alias in {entry.alias for entry in entries}:
+            mine = [entry for entry in entries if entry.alias == alias]
+            self._do(partial(_release, alias, mine))
+
+    def give_back_grab(self, pid: int, number: int, aliases: list[str]) -> None:
+        """The same for a grab that the process did not live to hear of."""
+        for alias in aliases:
+            self._do(partial(_release_grab, alias, pid, number))
+
+    def next_suspect(self) -> Entry | None:
+        """A job to be performed alone now. It is not kept here any longer."""
+        if not self._suspects:
+            return None
+        job = self._suspects.popleft()
+        entry = Entry(job.jobid, job.alias, job.grabs, job.leases, has_begun=False)
+        self._holds.drop([job])
+        return entry
+
+    def suspect(self, entries: Sequence[Entry]) -> None:
+        """Keep these jobs until there is somebody to perform them alone."""
+        for entry in entries:
+            self._do(partial(self._suspect, entry))
+
+    def tend(self) -> None:
+        """Do what could not be done yet, and renew the leases of the suspects."""
+        chores, self._chores = self._chores, []
+        for until, chore in chores:
+            if time.monotonic() < until:
+                self._attempt(until, chore)
+        self._do(self._holds.renew)
+
+    def abandon(self) -> None:
+        """Give back the suspects."""
+        while entry := self.next_suspect():
+            self.give_back([entry])
+
+    def _suspect(self, entry: Entry) -> None:
+        rows = Job.objects.using(entry.alias)
+        leased_at = time.monotonic()
+        rows.held([entry]).update(grabbed_until=ServerTime() + self._lease_seconds)
+        job = rows.filter(pk=entry.jobid, grabs=entry.grabs).first()
+        if job is not None:
+            self._suspects.append(job)
+            self._holds.add(
+                job, lease_seconds=self._lease_seconds, leased_at=leased_at, grab_for=math.inf
+            )
+
+    def _do(self, chore: Chore) -> None:
+        self._attempt(time.monotonic() + PATIENCE_SECONDS, chore)
+
+    def _attempt(self, until: float, chore: Chore) -> None:
+        try:
+            chore()
+        except AnyDatabaseError as error:
+            logger.warning("tried again soon: %s", printable(error))
+            connections.close_all()
+            self._chores.append((until, chore))
+
+
+def _release(alias: str, entries: Sequence[Entry]) -> None:
+    Job.objects.using(alias).release(entries)
+
+
+def _release_grab(alias: str, pid: int, number: int) -> None:
+    mine = (
+        Job.objects.using(alias)
+        .grabbed()
+        .filter(grabbed_by__startswith=f"{socket.gethostname()[-200:]}:{pid}:")
+    )
+    for ending in (f":{number}", f":{number}{LAPSED}"):
+        mine.filter(grabbed_by__endswith=ending).update(grabbed_until=0)
+
+
+def _charge(entry: Entry, how: str) -> None:
+    job = Job.objects.using(entry.alias).held([entry]).first()
+    if job is not None:
+        job.crashed(f"The worker died: {how}.")

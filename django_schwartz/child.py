@@ -1,0 +1,128 @@
+"""A worker process of the supervisor's, from its first line on. Imports no model before setup."""
+
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import MutableSequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import django
+
+if TYPE_CHECKING:
+    from django_schwartz.client import TheSchwartz
+    from django_schwartz.engine import Engine
+
+logger = logging.getLogger("django_schwartz")
+
+#: Limits after which a process is replaced are off by up to this share of them, so that not all
+#: processes are replaced at once.
+JITTER = 0.1
+LIMITS = ("max_jobs", "max_rss", "max_age")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What a child is told. `terms` are those of an Engine.
+
+    `names` are the names of all databases by alias, since a test changes those of the settings.
+    `abilities` None are all that there are, and all to come.
+    """
+
+    databases: list[str]
+    names: dict[str, Any]
+    abilities: list[str] | None
+    log_level: int
+    queues: list[str] = field(default_factory=list)
+    excluded_queues: list[str] = field(default_factory=list)
+    terms: dict[str, Any] = field(default_factory=dict)
+
+
+def main(
+    orders: Orders, name: str, memory: MutableSequence[int], assigned: Connection | None = None
+) -> None:
+    """Perform jobs until told to stop; those that are `assigned`, or any."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the supervisor decides
+    set_title(name)
+    django.setup()
+    from django_schwartz.logs import show_log
+
+    show_log(orders.log_level)
+    engine = _engine(orders, memory, assigned)
+    signal.signal(signal.SIGTERM, lambda *_: engine.stop())
+    signal.signal(signal.SIGUSR1, dump_stacks)
+    threading.Thread(target=_stop_without_parent, args=[engine], daemon=True).start()
+    engine.run()
+    if engine.is_stuck:
+        leave_at_once()
+
+
+def _engine(orders: Orders, memory: MutableSequence[int], assigned: Connection | None) -> "Engine":
+    from django.db import connections
+
+    from django_schwartz.engine import Engine, Ledger, Terms, set_deadlines
+
+    for alias, name in orders.names.items():
+        connections.settings[alias]["NAME"] = name
+    set_deadlines(orders.databases)
+    client = _client(orders)
+    terms = Terms(**{**orders.terms, **_jittered(orders.terms)})
+    return Engine(client, Ledger(memory, orders.databases), terms, assigned=assigned)
+
+
+def _client(orders: Orders) -> "TheSchwartz":
+    from django_schwartz.client import TheSchwartz
+
+    client = TheSchwartz(orders.databases)
+    client.queues, client.excluded_queues = orders.queues, orders.excluded_queues
+    if orders.abilities is None:
+        client.can_do_all()
+    for ability in orders.abilities or ():
+        client.can_do(ability)
+    return client
+
+
+def _jittered(terms: dict[str, Any]) -> dict[str, float]:
+    share = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 # no secret
+    return {limit: max(1, terms[limit] * share) for limit in LIMITS if limit in terms}
+
+
+def _stop_without_parent(engine: "Engine") -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        logger.warning("the supervisor is gone: finishing what runs")
+        engine.stop()
+
+
+def leave_at_once() -> None:
+    """End though threads still run, which an end in order would wait for."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(0)
+
+
+def set_title(name: str) -> None:
+    """Show in the list of processes what this one does, where `setproctitle` is installed."""
+    with suppress(ImportError):
+        from setproctitle import setproctitle
+
+        setproctitle(f"runschwartz: {name}")
+
+
+def dump_stacks(number: int, frame: FrameType | None) -> None:
+    """Log where every thread is."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, top in sys._current_frames().items():
+        stack = "".join(traceback.format_stack(top))
+        logger.warning("stack of thread %s:\n%s", names.get(ident, ident), stack)

@@ -1,0 +1,107 @@
+"""Many rows in two statements of PostgreSQL's: one reserves their numbers, the other inserts them.
+
+So each row's number is known beforehand, and nothing has to be told of each afterwards.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.backends.utils import CursorWrapper
+
+from django_schwartz.dialects.portable import INSERTED, Inserted, Later, Row
+
+if TYPE_CHECKING:
+    from django_schwartz.models import JobQuerySet
+
+#: What a list of a column's values is sent as.
+ARRAYS = {
+    **dict.fromkeys(INSERTED, "bigint[]"),
+    **dict.fromkeys(("uniqkey", "coalesce", "queue_name"), "varchar[]"),
+    "arg": "bytea[]",
+    "meta": "jsonb[]",
+}
+Columns = dict[str, Sequence[Any]]
+
+
+class Bulk:
+    """Inserts many rows. `now`, `now_us` and `seen` are the dialect's."""
+
+    def __init__(self, jobs: "JobQuerySet", *, now: str, now_us: str, seen: str) -> None:
+        self._jobs = jobs
+        self._reserve = (
+            f"SELECT {now}, {now_us}{seen}, ARRAY(SELECT"
+            " nextval(pg_get_serial_sequence(%s, 'jobid')) FROM generate_series(1, %s))"
+        )
+
+    def insert(self, rows: Sequence[Row]) -> "list[Inserted | None]":
+        with connections[self._jobs.db].cursor() as cursor:
+            cursor.execute(self._reserve, [self._jobs.table, len(rows)])
+            now, now_us, has_seen_idle, reserved = cursor.fetchone()
+            columns = _filled(rows, now, now_us, reserved)
+            kept = self._insert(cursor, columns)
+        pairs = zip(columns["jobid"], columns["run_after"], strict=True)
+        return [
+            Inserted(jobid, now, run_after, now_us, has_seen_idle)
+            if kept is None or jobid in kept
+            else None
+            for jobid, run_after in pairs
+        ]
+
+    def _insert(self, cursor: CursorWrapper, columns: Columns) -> set[int] | None:
+        """The numbers of the rows that were inserted, or None for all."""
+        has_copy = hasattr(cursor, "copy")  # psycopg 3
+        if has_copy and _is_empty(columns["uniqkey"]):
+            self._copy(cursor, columns)
+            return None
+        return self._unnest(cursor, columns)
+
+    def _copy(self, cursor: Any, columns: Columns) -> None:
+        given = {name: values for name, values in columns.items() if not _is_empty(values)}
+        sql = f"COPY {self._jobs.table} ({', '.join(given)}) FROM STDIN"
+        with connections[self._jobs.db].wrap_database_errors, cursor.copy(sql) as copy:
+            for row in zip(*given.values(), strict=True):
+                copy.write_row(row)
+
+    def _unnest(self, cursor: CursorWrapper, columns: Columns) -> set[int]:
+        arrays = {name: values for name, values in columns.items() if _varies(name, values)}
+        shared = {name: values[0] for name, values in columns.items() if name not in arrays}
+        values = ", ".join(name if name in arrays else _constant(name) for name in columns)
+        cursor.execute(
+            f"INSERT INTO {self._jobs.table} ({', '.join(columns)}) SELECT {values}"
+            f" FROM unnest({', '.join(f'%s::{ARRAYS[name]}' for name in arrays)})"
+            f" AS given ({', '.join(arrays)}) ON CONFLICT (funcid, uniqkey) DO NOTHING"
+            " RETURNING jobid",
+            [*shared.values(), *map(list, arrays.values())],
+        )
+        return {jobid for (jobid,) in cursor.fetchall()}
+
+
+def _filled(rows: Sequence[Row], now: int, now_us: int, reserved: Sequence[int]) -> Columns:
+    """The columns of the rows, with what the database is to give."""
+    columns: Columns = dict(zip(INSERTED, zip(*rows, strict=True), strict=True))
+    columns["jobid"] = [
+        given or number for given, number in zip(columns["jobid"], reserved, strict=True)
+    ]
+    columns["insert_time"] = [now] * len(rows)
+    columns["dispatched_at"] = [now_us] * len(rows)
+    columns["run_after"] = [
+        now if time is None else -(-(now_us + time) // 1_000_000) if type(time) is Later else time
+        for time in columns["run_after"]
+    ]
+    columns["scheduled_for"] = [
+        now_us + time if type(time) is Later else time for time in columns["scheduled_for"]
+    ]
+    return columns
+
+
+def _is_empty(values: Sequence[Any]) -> bool:
+    return set(values) == {None}
+
+
+def _varies(name: str, values: Sequence[Any]) -> bool:
+    return name == "jobid" or len(set(values)) > 1
+
+
+def _constant(name: str) -> str:
+    return f"%s::{ARRAYS[name].removesuffix('[]')}"

@@ -1,0 +1,6 @@
+"""The engine: one process that grabs, performs and settles jobs, many at a time."""
+
+from django_schwartz.engine.engine import Engine, Terms, set_deadlines
+from django_schwartz.engine.ledger import SIZE, Entry, Farewell, Ledger
+
+__all__ = ["SIZE", "Engine", "Entry", "Farewell", "Ledger", "Terms", "set_deadlines"]

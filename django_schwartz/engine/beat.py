@@ -1,0 +1,72 @@
+"""The beat: a thread that runs no user code, renews leases and ends jobs that take too long."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from django_schwartz.engine.crew import interrupt
+from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.settler import Settler
+from django_schwartz.models import Job
+from django_schwartz.signals import printable
+
+logger = logging.getLogger("django_schwartz")
+
+#: Seconds between two beats.
+BEAT_SECONDS = 0.5
+#: Beats that a job which was told to stop has to do so, before its process is given up.
+GRACE_BEATS = 10
+
+
+class Beat:
+    """`on_stuck` is called when a job does not stop though its time is over."""
+
+    def __init__(self, holds: Holds, settler: Settler, *, on_stuck: Callable[[], object]) -> None:
+        self._holds = holds
+        self._settler = settler
+        self._on_stuck = on_stuck
+        self._beats_over: dict[int, int] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(BEAT_SECONDS):
+            self._renew()
+            self._end_overdue()
+        connections.close_all()
+
+    def _renew(self) -> None:
+        try:
+            lost = self._holds.renew()
+        except AnyDatabaseError as error:
+            logger.warning("leases could not be renewed: %s", printable(error))
+            connections.close_all()
+            return
+        for job in lost:
+            self._settler.call(job.become_lost)  # its receivers are user code
+
+    def _end_overdue(self) -> None:
+        overdue = self._holds.overdue()
+        self._beats_over = {id(h.job): self._beats_over.get(id(h.job), 0) + 1 for h in overdue}
+        for hold in overdue:
+            beats = self._beats_over[id(hold.job)]
+            if beats == 1:
+                self._settler.call(partial(fail_as_overdue, hold.job, hold.grab_for))
+                interrupt(hold)
+            elif beats == GRACE_BEATS:
+                self._on_stuck()
+
+
+def fail_as_overdue(job: Job, grab_for: float) -> None:
+    job.failed(f"The job was stopped: it took longer than its grab_for of {grab_for:g} seconds.")

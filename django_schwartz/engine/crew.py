@@ -1,0 +1,151 @@
+"""The crew: the threads of a process that perform jobs, and the jobs that wait for them."""
+
+import ctypes
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from django_schwartz.connections import tend_connections
+from django_schwartz.engine.holds import Hold, Holds
+from django_schwartz.exceptions import UnknownFunction
+from django_schwartz.models import Job
+from django_schwartz.performance import Overdue, perform
+
+logger = logging.getLogger("django_schwartz")
+
+
+class Crew:
+    """Threads that perform what is put before them, first come, first served.
+
+    `on_room` is called, in one of the threads, when few jobs wait and more are wanted.
+    """
+
+    def __init__(
+        self,
+        holds: Holds,
+        aliases: list[str],
+        *,
+        threads: int,
+        on_room: Callable[[], object],
+    ) -> None:
+        self._holds = holds
+        self._aliases = aliases
+        self._on_room = on_room
+        self._waiting: deque[Job] = deque()
+        self._has_come = threading.Condition()
+        self._is_open = True
+        self._few = 0
+        self._idle = 0
+        self._threads = [
+            threading.Thread(target=self._run, name=f"worker-{number}", daemon=True)
+            for number in range(1, threads + 1)
+        ]
+
+    @property
+    def size(self) -> int:
+        return len(self._threads)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody has begun with."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> int:
+        """Threads that have nothing to do."""
+        return self._idle
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and self._idle == len(self._threads)
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, jobs: Iterable[Job]) -> None:
+        with self._has_come:
+            self._waiting.extend(jobs)
+            self._few = len(self._waiting) // 2
+            self._has_come.notify_all()
+
+    def take_back(self) -> list[Job]:
+        """The jobs that nobody has begun with, which nobody will now."""
+        taken: list[Job] = []
+        while self._waiting:
+            try:
+                taken.append(self._waiting.popleft())
+            except IndexError:  # a thread was faster
+                break
+        return taken
+
+    def stop(self) -> None:
+        """Have each thread end after the job that it performs."""
+        with self._has_come:
+            self._is_open = False
+            self._has_come.notify_all()
+
+    def join(self, seconds: float) -> bool:
+        """Wait so long for the threads to end; whether all have."""
+        for thread in self._threads:
+            thread.join(seconds)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self) -> None:
+        while self._is_open:
+            try:
+                self._perform_next()
+            except Overdue:
+                connections.close_all()  # wherever they were left
+        connections.close_all()
+
+    def _perform_next(self) -> None:
+        job = self._next()
+        if job is not None:
+            self._perform(job)
+
+    def _next(self) -> Job | None:
+        while self._is_open:
+            try:
+                job = self._waiting.popleft()
+            except IndexError:
+                self._wait()
+            else:
+                if len(self._waiting) <= self._few:
+                    self._on_room()
+                return job
+        return None
+
+    def _wait(self) -> None:
+        with self._has_come:
+            self._idle += 1
+            try:
+                self._on_room()
+                while self._is_open and not self._waiting:
+                    self._has_come.wait()
+            finally:
+                self._idle -= 1
+
+    def _perform(self, job: Job) -> None:
+        self._holds.begin(job)
+        try:
+            perform(job)
+        except (AnyDatabaseError, UnknownFunction):
+            logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
+        finally:
+            self._holds.end(job)
+            if not job.is_left_to_holder:
+                self._holds.drop([job])
+            tend_connections(self._aliases)
+
+
+def interrupt(hold: Hold) -> None:
+    """Raise Overdue in the thread that performs this job, at its next step in Python."""
+    if hold.thread_id is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(hold.thread_id), ctypes.py_object(Overdue)
+        )

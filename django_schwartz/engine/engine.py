@@ -1,0 +1,229 @@
+"""The engine's main thread: it grabs, and minds everything else."""
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from django_schwartz.client import TheSchwartz
+from django_schwartz.connections import tend_connections
+from django_schwartz.dialects import dialect_of
+from django_schwartz.engine.assignments import Assignments
+from django_schwartz.engine.beat import Beat
+from django_schwartz.engine.crew import Crew
+from django_schwartz.engine.hands import Hands
+from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.lane import Lane
+from django_schwartz.engine.ledger import Farewell, Ledger
+from django_schwartz.engine.poller import Poller
+from django_schwartz.engine.settler import Settler
+from django_schwartz.exceptions import one_line
+from django_schwartz.lookout import Lookout
+from django_schwartz.memory import resident_bytes
+from django_schwartz.models import Job
+from django_schwartz.signals import printable
+from django_schwartz.wakeup import Ears
+
+logger = logging.getLogger("django_schwartz")
+
+#: Jobs held, those included whose outcomes are not recorded yet.
+MOST_HELD = 1500
+#: Seconds between two looks at jobs that were grabbed ahead, or at what is left to finish.
+LOOK_SECONDS = 0.05
+#: Seconds between two signs of life while all are busy.
+LIFE_SECONDS = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How an engine works. Durations are seconds."""
+
+    threads: int = 4
+    async_concurrency: int = 100
+    lease_seconds: int = 60
+    poll_seconds: float = 1
+    until_done: bool = False
+    #: After so many jobs, so many bytes of memory, or so many seconds the process ends.
+    max_jobs: float = math.inf
+    max_rss: float = math.inf
+    max_age: float = math.inf
+
+
+def set_deadlines(aliases: list[str]) -> None:
+    """Have connections to these databases fail that hang, where the project says nothing of it."""
+    for alias in aliases:
+        settings = connections.settings[alias]
+        for name, value in dialect_of(connections[alias]).deadlines.items():
+            settings.setdefault("OPTIONS", {}).setdefault(name, value)
+
+
+class Engine:
+    """Performs the jobs of a client's abilities, many at a time, until told to stop."""
+
+    def __init__(
+        self,
+        client: TheSchwartz,
+        ledger: Ledger,
+        terms: Terms,
+        *,
+        assigned: Connection | None = None,
+    ) -> None:
+        self._client = client
+        self._terms = terms
+        self._ledger = ledger
+        self._aliases = client.databases.aliases
+        self._lookout = Lookout(client)
+        self._holds = Holds(ledger)
+        self._settler = Settler(self._holds)
+        self._beat = Beat(self._holds, self._settler, on_stuck=self._give_up)
+        watched = [] if assigned else self._aliases
+        self._ears = Ears(watched, poll_seconds=terms.poll_seconds)
+        self._has_room = threading.Event()
+        self._stopping = threading.Event()
+        self._lanes = self._make_lanes(assigned)
+        self._trouble = ""
+        self._is_listening = False
+        self._started_at = time.monotonic()
+        self.grabbed = 0
+        #: Whether a job would not stop, so that the process has to end while it still runs.
+        self.is_stuck = False
+
+    def _make_lanes(self, assigned: Connection | None) -> list[Lane]:
+        on_room = self._wake if assigned else self._has_room.set
+        hands = Hands(self._client, self._holds, self._ledger, self._terms.lease_seconds)
+        poller = Assignments(hands, assigned, wake=self._ears.wake) if assigned else Poller(hands)
+        crew = Crew(self._holds, self._aliases, threads=self._terms.threads, on_room=on_room)
+        return [Lane(poller, crew)]
+
+    def stop(self) -> None:
+        """Have run() return after the running jobs; what was not begun is given back.
+
+        For any thread, and for signal handlers.
+        """
+        self._stopping.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the main thread look around, whatever it waits for."""
+        self._has_room.set()
+        self._ears.wake()
+
+    def _give_up(self) -> None:
+        self.is_stuck = True
+        self.stop()
+
+    def run(self) -> None:
+        """Work until stopped, until `max_jobs` or the like, or until nothing is due."""
+        self._start()
+        farewell = self._work()
+        self._finish(farewell)
+
+    def _work(self) -> Farewell:
+        while not self._is_finished():
+            self._ledger.show_life()
+            self._lookout.look()
+            held_nothing = not len(self._holds)
+            if self._fill_lanes():
+                self._is_listening = False
+                self._ears.hush()
+            elif len(self._holds) >= MOST_HELD:
+                self._settler.finish_recording()
+            elif not any(lane.room for lane in self._lanes):
+                self._wait_for_room()
+            elif not self._terms.until_done:
+                self._wait_for_jobs()
+            elif held_nothing and self._knows_all():
+                return Farewell.DONE
+            else:
+                self._has_room.wait(LOOK_SECONDS)
+        is_told_to = self._stopping.is_set() and not self.is_stuck
+        return Farewell.STOPPED if is_told_to else Farewell.RECYCLED
+
+    def _start(self) -> None:
+        self._client.make_functions()
+        self._settler.start()
+        self._beat.start()
+        for lane in self._lanes:
+            lane.crew.start()
+
+    def _is_finished(self) -> bool:
+        return self._stopping.is_set() or self._is_spent()
+
+    @property
+    def _wanted(self) -> float:
+        return self._terms.max_jobs - self.grabbed
+
+    def _is_spent(self) -> bool:
+        terms = self._terms
+        return (
+            self._wanted <= 0
+            or time.monotonic() > self._started_at + terms.max_age
+            or (terms.max_rss < math.inf and (resident_bytes() or 0) > terms.max_rss)
+        )
+
+    def _fill_lanes(self) -> int:
+        """Grab for each lane what it has room for, and tell how much. Databases may be away."""
+        self._has_room.clear()
+        grabbed = 0
+        try:
+            for lane in self._lanes:
+                jobs = lane.fill(min(self._wanted, MOST_HELD - len(self._holds)))
+                grabbed += len(jobs)
+                self.grabbed += len(jobs)
+            self._note_trouble("")
+        except AnyDatabaseError as error:
+            self._note_trouble(f"{type(error).__name__}: {error}")
+        finally:
+            tend_connections(self._aliases)
+        return grabbed
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Log trouble when it begins, not each time that it is met."""
+        if trouble and trouble != self._trouble:
+            logger.error("cannot go on for now, trying again: %s", printable(one_line(trouble)))
+        self._trouble = trouble
+
+    def _knows_all(self) -> bool:
+        """Whether every database was asked: one that is away may well have jobs that are due."""
+        return not self._client.databases.causes and not self._trouble
+
+    def _wait_for_room(self) -> None:
+        waiting = any(lane.crew.waiting for lane in self._lanes)
+        self._has_room.wait(LOOK_SECONDS if waiting else LIFE_SECONDS)
+        for lane in self._lanes:
+            self._give_back(lane.take_hoarded())
+
+    def _wait_for_jobs(self) -> None:
+        self._ears.listen()
+        if self._is_listening:
+            self._ears.wait()
+        self._is_listening = True  # and the databases are asked once more before the first wait
+
+    def _give_back(self, jobs: list[Job]) -> None:
+        self.grabbed -= len(jobs)
+        self._holds.stop_renewing(jobs)
+        for alias in self._aliases:
+            mine = [job for job in jobs if job.alias == alias]
+            try:
+                Job.objects.using(alias).release(mine)
+            except AnyDatabaseError as error:
+                self._note_trouble(f"{len(mine)} jobs were not given back: {error}")
+        self._holds.drop(jobs)
+
+    def _finish(self, farewell: Farewell) -> None:
+        for lane in self._lanes:
+            self._give_back(lane.crew.take_back())
+            lane.crew.stop()
+        while not all([lane.crew.join(LOOK_SECONDS) for lane in self._lanes]):  # noqa: C419
+            self._ledger.show_life()
+            if self.is_stuck and len(self._holds.overdue()) == len(self._holds):
+                break
+        self._settler.stop()
+        self._beat.stop()
+        self._ears.close()
+        self._ledger.farewell = farewell

@@ -1,0 +1,155 @@
+"""The jobs that this process holds, each from its grab until its outcome is recorded."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from django.db.models import F
+
+from django_schwartz.engine.ledger import Ledger
+from django_schwartz.models import Holder, Job
+
+
+@dataclass(slots=True)
+class Hold:
+    """Times are those of the monotonic clock, in seconds."""
+
+    job: Job
+    slot: int
+    lease_seconds: int
+    leased_at: float
+    grab_for: float
+    begun_at: float | None = None
+    thread_id: int | None = None
+    #: Whether its outcome is being recorded: then the lease stays as that was told it is.
+    is_settling: bool = False
+
+    @property
+    def lease_ends(self) -> float:
+        return self.leased_at + self.lease_seconds
+
+    def is_overdue(self, now: float) -> bool:
+        return self.begun_at is not None and now > self.begun_at + self.grab_for
+
+
+class Holds:
+    """Thread-safe. What changes here is in the ledger before it is in the database."""
+
+    def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        #: Who records the outcomes of what is held here.
+        self.holder: Holder | None = None
+        self._lock = threading.Lock()
+        self._holds: dict[int, Hold] = {}
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    def __getitem__(self, job: Job) -> Hold:
+        return self._holds[id(job)]
+
+    def add(self, job: Job, *, lease_seconds: int, leased_at: float, grab_for: float) -> None:
+        with self._lock:
+            slot = self._ledger.enter(job.jobid, job.alias, job.grabs, job.leases[0])
+            self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
+        job.holder = self.holder
+
+    def begin(self, job: Job) -> None:
+        """Note that this thread performs the job now."""
+        hold = self._holds[id(job)]
+        hold.thread_id, hold.begun_at = threading.get_ident(), self._clock()
+        self._ledger.begin(hold.slot)
+
+    def end(self, job: Job) -> None:
+        """Note that its worker's code is done with it."""
+        hold = self._holds.get(id(job))
+        if hold:
+            hold.begun_at = hold.thread_id = None
+            self._ledger.end(hold.slot)
+
+    def stop_renewing(self, jobs: Iterable[Job]) -> None:
+        with self._lock:
+            for job in jobs:
+                hold = self._holds.get(id(job))
+                if hold:
+                    hold.is_settling = True
+
+    def drop(self, jobs: Iterable[Job]) -> None:
+        """Forget jobs that are not held any more."""
+        with self._lock:
+            for job in jobs:
+                hold = self._holds.pop(id(job), None)
+                job.holder = None
+                if hold:
+                    self._ledger.strike(hold.slot)
+
+    def lease_ends(self, job: Job) -> float:
+        """When the job's lease ends by our clock; in the past when it is not held."""
+        hold = self._holds.get(id(job))
+        return hold.lease_ends if hold else 0
+
+    def overdue(self) -> list[Hold]:
+        """The holds of jobs that have been performed for longer than their grab_for."""
+        now = self._clock()
+        return [hold for hold in list(self._holds.values()) if hold.is_overdue(now)]
+
+    # Renewal
+
+    def renew(self) -> list[Job]:
+        """Make leases longer of which a third is over; gives the jobs whose lease is lost."""
+        lost: list[Job] = []
+        for alias, seconds, holds in self._waning():
+            lost += self._renew_together(alias, seconds, holds)
+        return lost
+
+    def _waning(self) -> Iterator[tuple[str, int, list[Hold]]]:
+        """The holds to renew, by database and by the whole seconds to renew them by."""
+        now = self._clock()
+        groups: dict[tuple[str, int], list[Hold]] = defaultdict(list)
+        for hold in list(self._holds.values()):
+            if now - hold.leased_at >= hold.lease_seconds / 3 and not hold.is_overdue(now):
+                groups[hold.job.alias, hold.lease_seconds].append(hold)
+        for (alias, _), holds in groups.items():
+            seconds = int(min(now - hold.leased_at for hold in holds))
+            if seconds:
+                yield alias, seconds, holds
+
+    def _renew_together(self, alias: str, seconds: int, holds: list[Hold]) -> list[Job]:
+        _learn_renewals(alias, [hold.job for hold in holds if len(hold.job.leases) > 1])
+        with self._lock:
+            renewing = [hold for hold in holds if self._is_settled_by_nobody(hold)]
+            rows = Job.objects.using(alias).held([hold.job for hold in renewing])
+            for hold in renewing:
+                hold.job.begin_renewal(seconds)
+                self._ledger.renew(hold.slot, hold.job.leases[-1])
+        renewed = rows.update(grabbed_until=F("grabbed_until") + seconds)
+        lost = set() if renewed == len(renewing) else _no_longer_held(alias, renewing)
+        with self._lock:
+            return self._end_renewal(seconds, renewing, lost)
+
+    def _end_renewal(self, seconds: int, holds: list[Hold], lost: set[int]) -> list[Job]:
+        for hold in holds:
+            if hold.job.jobid not in lost:
+                hold.job.end_renewal()
+                hold.leased_at += seconds
+        return [h.job for h in holds if h.job.jobid in lost and self._is_settled_by_nobody(h)]
+
+    def _is_settled_by_nobody(self, hold: Hold) -> bool:
+        return not hold.is_settling and id(hold.job) in self._holds
+
+
+def _learn_renewals(alias: str, jobs: list[Job]) -> None:
+    """Learn from the rows which renewals were made whose reply was lost."""
+    untils = Job.objects.using(alias).in_bulk([job.jobid for job in jobs]) if jobs else {}
+    for job in jobs:
+        row = untils.get(job.jobid)
+        job.end_renewal(was_made=row is not None and row.leases[0] == job.leases[-1])
+
+
+def _no_longer_held(alias: str, holds: list[Hold]) -> set[int]:
+    jobs = [hold.job for hold in holds]
+    held = Job.objects.using(alias).held(jobs).values_list("pk", flat=True)
+    return {job.jobid for job in jobs} - set(held)

@@ -1,0 +1,103 @@
+"""What a process holds, in memory that outlives it: read by the supervisor after a death."""
+
+import time
+from collections.abc import Iterator, MutableSequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+#: Numbers in a row: jobid, place of the alias, grabs, lease, renewed lease, begun.
+WIDTH = 6
+#: Rows: more jobs than one process ever holds.
+ROWS = 2048
+#: Numbers before the rows: that of a grab whose reply is not here yet, the time of the last sign of
+#: life in milliseconds of the system's monotonic clock, and the farewell.
+HEAD = 3
+SIZE = HEAD + ROWS * WIDTH
+
+
+class Farewell(IntEnum):
+    """Why a process ends that ends in order; one that does not leaves NONE."""
+
+    NONE = 0
+    DONE = 1
+    STOPPED = 2
+    #: It is to be replaced: it has done its share, or has grown too large.
+    RECYCLED = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job as its dead holder held it: by one of these leases."""
+
+    jobid: int
+    alias: str
+    grabs: int
+    leases: tuple[int, ...]
+    has_begun: bool
+
+
+class Ledger:
+    """Written by the process that holds the jobs. `memory` has SIZE 64-bit integers."""
+
+    def __init__(self, memory: MutableSequence[int], aliases: list[str]) -> None:
+        self._memory = memory
+        self._aliases = aliases
+        self._places = {alias: place for place, alias in enumerate(aliases)}
+        self._free = list(range(HEAD, SIZE, WIDTH))
+
+    @property
+    def open_grab(self) -> int:
+        """The number of the grab that is under way, or 0."""
+        return self._memory[0]
+
+    @open_grab.setter
+    def open_grab(self, number: int) -> None:
+        self._memory[0] = number
+
+    def show_life(self) -> None:
+        self._memory[1] = int(time.monotonic() * 1000)
+
+    @property
+    def last_life(self) -> float:
+        """When the last sign of life was given, by the monotonic clock; 0 before the first."""
+        return self._memory[1] / 1000
+
+    @property
+    def farewell(self) -> Farewell:
+        return Farewell(self._memory[2])
+
+    @farewell.setter
+    def farewell(self, farewell: Farewell) -> None:
+        self._memory[2] = farewell
+
+    def enter(self, jobid: int, alias: str, grabs: int, lease: int) -> int:
+        """Note that a job is held; gives its slot. The jobid last: that makes the row count."""
+        slot, memory = self._free.pop(), self._memory
+        memory[slot + 1] = self._places[alias]
+        memory[slot + 2] = grabs
+        memory[slot + 3] = lease
+        memory[slot + 4] = memory[slot + 5] = 0
+        memory[slot] = jobid
+        return slot
+
+    def renew(self, slot: int, lease: int) -> None:
+        """Note what the lease may have become."""
+        self._memory[slot + 3], self._memory[slot + 4] = lease, self._memory[slot + 3]
+
+    def begin(self, slot: int) -> None:
+        self._memory[slot + 5] = 1
+
+    def end(self, slot: int) -> None:
+        self._memory[slot + 5] = 0
+
+    def strike(self, slot: int) -> None:
+        """Note that the job is not held any more."""
+        self._memory[slot] = 0
+        self._free.append(slot)
+
+    def entries(self) -> Iterator[Entry]:
+        for slot in range(HEAD, SIZE, WIDTH):
+            jobid, place, grabs, *leases, has_begun = self._memory[slot : slot + WIDTH]
+            if jobid:
+                known = tuple(lease for lease in leases if lease)
+                yield Entry(jobid, self._aliases[place], grabs, known, bool(has_begun))

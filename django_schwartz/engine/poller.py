@@ -1,0 +1,153 @@
+"""The poller: grabs batches from the databases, fairly between functions."""
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+from django_schwartz.client import TheSchwartz
+from django_schwartz.dialects import Lease, Level
+from django_schwartz.engine.hands import Hands
+from django_schwartz.fields import unix_seconds
+from django_schwartz.models import Job
+
+#: Seconds at the least between two looks for levels while jobs flow; a slow look is made as seldom
+#: as it takes to be a twentieth of the time.
+LOOK_SECONDS = 0.25
+LOOKS_APART = 20
+
+
+class Poller:
+    """Grabs for the abilities of a client, whose databases it asks in random order."""
+
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+        client = hands.client
+        kind = LevelledQueue if client.prioritize and not client.is_choosy else PlainQueue
+        self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
+
+    def poll(self, limit: int) -> list[Job]:
+        """Grab up to `limit` due jobs, in the order in which they are to be performed."""
+        grabbed: list[Job] = []
+        databases = self._hands.client.databases
+        for alias in databases.in_random_order():
+            with databases.failing_over(alias):
+                queue = self._queues[alias]
+                grabbed += self._hands.take(alias, partial(queue.grab, limit=limit - len(grabbed)))
+            if len(grabbed) >= limit:
+                break
+        return in_fair_order(grabbed)
+
+
+def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
+    """The highest priority first; at one priority the functions take turns."""
+    turns: dict[tuple[int, int], int] = defaultdict(int)
+    ranked: list[tuple[tuple[int, int, int], Job]] = []
+    for place, job in enumerate(sorted(jobs, key=lambda job: (job.run_after, job.jobid))):
+        level = (-(job.priority or 0), job.func_id)
+        turns[level] += 1
+        ranked.append(((level[0], turns[level], place), job))
+    ranked.sort(key=lambda entry: entry[0])
+    return [job for _, job in ranked]
+
+
+class PlainQueue:
+    """A queue whose database sorts what is due at every grab."""
+
+    def __init__(self, client: TheSchwartz, alias: str) -> None:
+        self._client = client
+        self._alias = alias
+        #: The functions that the last grab gave jobs of: the others go first.
+        self._served: set[int] = set()
+
+    def grab(self, lease: Lease, limit: int) -> list[Job]:
+        grabbed = self._grab_of_others(lease, limit) if self._served else []
+        if len(grabbed) < limit:
+            grabbed += self._grab_of(lease.seconds, lease, limit - len(grabbed))
+        self._served = {job.func_id for job in grabbed}
+        return grabbed
+
+    def _grab_of_others(self, lease: Lease, limit: int) -> list[Job]:
+        others = [funcid for funcid in lease.seconds if funcid not in self._served]
+        random.shuffle(others)
+        grabbed: list[Job] = []
+        for funcid in others:
+            if len(grabbed) < limit:
+                grabbed += self._grab_of([funcid], lease, 1)
+        return grabbed
+
+    def _grab_of(self, funcids: Iterable[int], lease: Lease, limit: int) -> list[Job]:
+        jobs = self._client.narrowed(Job.objects.using(self._alias).due().of(funcids))
+        return jobs.grab(lease, limit=limit, look_at=self._client.batch_size)
+
+
+class LevelledQueue(PlainQueue):
+    """A queue whose levels are known, so that a grab costs the same however long the queue is.
+
+    Each level is read on from where the last grab ended. What is before that, and levels that are
+    new, are found by the next look.
+    """
+
+    def __init__(self, client: TheSchwartz, alias: str) -> None:
+        super().__init__(client, alias)
+        self._levels: list[Level] = []
+        self._next_look = 0.0
+
+    def grab(self, lease: Lease, limit: int) -> list[Job]:
+        if not self._levels or time.monotonic() >= self._next_look:
+            levels = self._look(lease)
+            if levels is None:
+                return super().grab(lease, limit)
+            self._levels = levels
+        if not self._levels:
+            return []
+        queue = Job.objects.using(self._alias)
+        grabbed = queue.grab_levels(self._shares(limit), lease, limit=limit)
+        self._served = {job.func_id for job in grabbed}
+        self._levels = self._after(grabbed) if len(grabbed) == limit else []
+        return grabbed
+
+    def _look(self, lease: Lease) -> list[Level] | None:
+        began = time.monotonic()
+        queue = Job.objects.using(self._alias)
+        levels = queue.find_levels(lease.seconds, floor=self._client.floor)
+        took = time.monotonic() - began
+        self._next_look = began + max(LOOK_SECONDS, took * LOOKS_APART)
+        return levels
+
+    def _shares(self, limit: int) -> list[Level]:
+        """First a job of each function that was not served last; then equals get equal shares."""
+        equals: dict[int, int] = defaultdict(int)
+        for level in self._levels:
+            equals[level.priority] += 1
+        shared = [replace(x, share=-(-limit // equals[x.priority])) for x in self._levels]
+        random.shuffle(shared)
+        shared.sort(key=lambda level: -level.priority)
+        return [*self._first_of_others(), *shared]
+
+    def _first_of_others(self) -> Iterable[Level]:
+        others = {
+            level.funcid: level
+            for level in reversed(self._levels)
+            if level.funcid not in self._served
+        }
+        return others.values() if self._served else ()
+
+    def _after(self, grabbed: Iterable[Job]) -> list[Level]:
+        """The levels from the last grabbed job on."""
+        last: dict[tuple[int, int], Job] = {}
+        for job in grabbed:
+            level = job.func_id, job.priority or 0
+            known = last.get(level)
+            if known is None or (known.run_after, known.jobid) < (job.run_after, job.jobid):
+                last[level] = job
+        return [_from(last.get((x.funcid, x.priority)), x) for x in self._levels]
+
+
+def _from(job: Job | None, level: Level) -> Level:
+    """The level from that job on."""
+    if job is None:
+        return level
+    return replace(level, since=(unix_seconds(job.run_after or 0), job.jobid))

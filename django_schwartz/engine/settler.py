@@ -1,0 +1,159 @@
+"""The settler: one thread that records the outcomes of a process, all that wait together."""
+
+import logging
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from django.db import Error as AnyDatabaseError
+from django.db import connections
+
+from django_schwartz.dialects import dialect_of
+from django_schwartz.engine.holds import Holds
+from django_schwartz.models import Job, Outcome, Settlement
+from django_schwartz.models.outcome import settle, settle_together
+
+logger = logging.getLogger("django_schwartz")
+
+#: Outcomes recorded by one statement.
+BATCH = 500
+#: Seconds between attempts to record while a database is away.
+PAUSES = (0.05, 0.2, 0.5, 1)
+
+Task = Callable[[], object]
+
+
+class Settler:
+    """Holds the jobs of a process and records their outcomes: see models.job.Holder.
+
+    It never waits for more to come: what came while it wrote is what it writes next.
+    """
+
+    def __init__(self, holds: Holds) -> None:
+        self._holds = holds
+        holds.holder = self
+        self._waiting: queue.SimpleQueue[Settlement | Task | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Record what waits, and end."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        self._waiting.put(Settlement(job, outcome))
+
+    def stop_renewing(self, jobs: Iterable[Job]) -> None:
+        self._holds.stop_renewing(jobs)
+
+    def finish_recording(self) -> None:
+        if threading.current_thread() is not self._thread:
+            done = threading.Event()
+            self.call(done.set)
+            done.wait()
+
+    def call(self, task: Task) -> None:
+        """Have the settler's thread do this, after what waits already."""
+        self._waiting.put(task)
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            settlements, tasks, is_open = self._take_what_waits()
+            by_database = defaultdict(list)
+            for settlement in settlements:
+                by_database[settlement.job.alias].append(settlement)
+            for using, together in by_database.items():
+                self._settle(using, together)
+            for task in tasks:
+                _attempt(task)
+        connections.close_all()
+
+    def _take_what_waits(self) -> tuple[list[Settlement], list[Task], bool]:
+        """Wait for something, then take what is there: outcomes, up to a task."""
+        settlements: list[Settlement] = []
+        entry = self._waiting.get()
+        while True:
+            if not isinstance(entry, Settlement):
+                return settlements, [entry] if entry else [], entry is not None
+            settlements.append(entry)
+            if len(settlements) == BATCH or self._waiting.empty():
+                return settlements, [], True
+            entry = self._waiting.get()
+
+    def _settle(self, using: str, settlements: list[Settlement]) -> None:
+        self._holds.stop_renewing(settlement.job for settlement in settlements)
+        together = [entry for entry in settlements if entry.outcome.is_departure]
+        if len(together) > 1 and self._settle_together(using, together):
+            settlements = [entry for entry in settlements if not entry.outcome.is_departure]
+        for settlement in settlements:
+            self._settle_alone(settlement)
+
+    def _settle_together(self, using: str, settlements: list[Settlement]) -> bool:
+        """Record these departures; False if the database will not have them like that."""
+        was_interrupted = False
+        for pause in _pauses():
+            try:
+                gone = settle_together(using, settlements)
+                break
+            except Exception as error:  # noqa: BLE001 # a value that one of them left is user data
+                if not is_away(using, error) or not self._are_held(settlements):
+                    logger.debug("recording %d outcomes one by one", len(settlements))
+                    return False
+                was_interrupted = True
+            connections[using].close()
+            time.sleep(pause)
+        for job, outcome in settlements:
+            # Within its lease nobody else could take it: it was this settler, before the interrupt.
+            is_recorded = job.jobid in gone or (was_interrupted and self._is_held(job))
+            self._conclude(job, outcome if is_recorded else None)
+        return True
+
+    def _settle_alone(self, settlement: Settlement) -> None:
+        job, outcome = settlement
+        try:
+            decided = settle(job, outcome)
+        except Exception:
+            logger.exception("the outcome of %s could not be recorded", job.handle)
+            self._holds.drop([job])
+        else:
+            self._conclude(job, decided)
+
+    def _conclude(self, job: Job, outcome: Outcome | None) -> None:
+        self._holds.drop([job])
+        if outcome is None:
+            job.become_lost()
+        else:
+            job.become_recorded(outcome)
+
+    def _are_held(self, settlements: list[Settlement]) -> bool:
+        return any(self._is_held(settlement.job) for settlement in settlements)
+
+    def _is_held(self, job: Job) -> bool:
+        return time.monotonic() < self._holds.lease_ends(job)
+
+
+def _pauses() -> Iterable[float]:
+    yield from PAUSES
+    while True:
+        yield PAUSES[-1]
+
+
+def _attempt(task: Task) -> None:
+    try:
+        task()
+    except Exception:
+        logger.exception("the settler goes on")
+
+
+def is_away(using: str, error: Exception) -> bool:
+    """Whether the database cannot be had now, so that the statement is to be tried again."""
+    if not isinstance(error, AnyDatabaseError):
+        return False
+    dialect, connection = dialect_of(connections[using]), connections[using]
+    return dialect.is_passing(error) or dialect.is_unavailable(connection, error)

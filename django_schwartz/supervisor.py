@@ -1,0 +1,293 @@
+"""The supervisor: starts worker processes, replaces them, and cleans up after those that die."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+
+from django_schwartz import child
+from django_schwartz.aftermath import Aftermath
+from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
+from django_schwartz.housekeeping import Housekeeping
+
+logger = logging.getLogger("django_schwartz")
+
+SPAWN = multiprocessing.get_context("spawn")
+#: Seconds between two looks at everything, when nothing happens.
+LOOK_SECONDS = 0.5
+#: Seconds until a process that died before it was ready is started again: at first, and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30
+#: Seconds without a sign of life after which a process is replaced, in leases.
+SILENT_LEASES = 2
+
+
+class Slot:
+    """The place of one worker process after the other."""
+
+    def __init__(self, name: str, orders: child.Orders) -> None:
+        self.name = name
+        self.orders = orders
+        self.process: BaseProcess | None = None
+        self.ledger = Ledger([0] * SIZE, orders.databases)
+        self.is_done = False
+        self._start_at = 0.0
+        self._started_at = 0.0
+        self._pause = FIRST_PAUSE
+
+    @property
+    def is_free(self) -> bool:
+        return self.process is None
+
+    def may_start(self) -> bool:
+        return self.is_free and not self.is_done and time.monotonic() >= self._start_at
+
+    def start(self, assigned: Connection | None = None) -> None:
+        memory = SPAWN.RawArray("q", SIZE)
+        self.ledger = Ledger(memory, self.orders.databases)
+        arguments = (self.orders, self.name, memory, assigned)
+        self.process = SPAWN.Process(target=child.main, args=arguments, name=self.name)
+        self.process.start()
+        self._started_at = time.monotonic()
+
+    def clear(self) -> None:
+        """Forget the dead process, and decide when the next may start."""
+        self.process = None
+        if self.ledger.last_life:
+            self._pause = FIRST_PAUSE
+            self._start_at = 0
+        else:
+            self._start_at = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    @property
+    def last_life(self) -> float:
+        return max(self.ledger.last_life, self._started_at)
+
+    def send_signal(self, number: int) -> None:
+        if self.process is not None and self.process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
+
+
+class Solo(Slot):
+    """The place of a process that performs suspects, one at a time."""
+
+    def __init__(self, orders: child.Orders) -> None:
+        terms = {**orders.terms, "threads": 1, "async_concurrency": 1, "until_done": False}
+        super().__init__("alone with suspects", replace(orders, terms=terms))
+        self.assigned: Entry | None = None
+        self._ours: Connection | None = None
+
+    def start(self, assigned: Connection | None = None) -> None:
+        self._ours, theirs = SPAWN.Pipe()
+        super().start(theirs)
+        theirs.close()
+
+    def assign(self, entry: Entry) -> None:
+        self.assigned = entry
+        if self._ours is not None:
+            with suppress(OSError):  # it died: its burial will see to the entry
+                self._ours.send(entry)
+
+    def hear(self) -> None:
+        """Learn whether the assigned job is done with."""
+        with suppress(OSError, EOFError):
+            while self._ours is not None and self._ours.poll():
+                self._ours.recv()
+                self.assigned = None
+
+    @property
+    def channel(self) -> list[Connection]:
+        return [self._ours] if self._ours is not None and not self._ours.closed else []
+
+    def clear(self) -> None:
+        self.hear()
+        if self._ours is not None:
+            self._ours.close()
+        super().clear()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How many processes, and how they end. Durations are seconds."""
+
+    processes: int = 1
+    shutdown_timeout: float = 30
+    healthcheck: Path | None = None
+
+
+class Supervisor:
+    """Keeps `processes` at work until told to stop, or until all of them are done."""
+
+    def __init__(self, orders: child.Orders, plan: Plan) -> None:
+        self._orders = orders
+        self._plan = plan
+        self._slots = [Slot(f"worker {n}", orders) for n in range(1, plan.processes + 1)]
+        self._solo = Solo(orders)
+        self._lease_seconds = int(orders.terms["lease_seconds"])
+        self._aftermath = Aftermath(orders.databases, lease_seconds=self._lease_seconds)
+        self._housekeeping = Housekeeping(orders.databases)
+        self._woken, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
+        self._woken.setblocking(False)
+        self._kill_at: float | None = None
+        self._has_released = False
+        #: The signal that had the processes killed, if one had.
+        self.killed_by = 0
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._kill_at is not None
+
+    @property
+    def _all(self) -> list[Slot]:
+        return [*self._slots, self._solo]
+
+    def run(self) -> None:
+        child.set_title(f"supervisor of {len(self._slots)} processes")
+        try:
+            self._supervise()
+        finally:
+            self._signal_all(signal.SIGKILL)  # of an end in order nothing is left
+
+    def _supervise(self) -> None:
+        while not self._is_over():
+            if not self.is_stopping:
+                self._start_missing()
+                self._assign_suspects()
+                self._housekeeping.keep()
+            self._wait()
+            self._bury_dead()
+            self._kill_silent()
+            self._aftermath.tend()
+            self._show_health()
+        self._aftermath.abandon()
+
+    def stop(self, number: int = 0) -> None:
+        """Have the processes finish what runs; the second time, end them at once."""
+        if self.is_stopping:
+            self.killed_by = number
+            self._kill_at = 0
+        else:
+            self._kill_at = time.monotonic() + self._plan.shutdown_timeout
+            self._signal_all(signal.SIGTERM)
+        self._wake()
+
+    def dump_stacks(self, number: int, frame: FrameType | None) -> None:
+        child.dump_stacks(number, frame)
+        self._signal_all(signal.SIGUSR1)
+
+    def _signal_all(self, number: int) -> None:
+        for slot in self._all:
+            slot.send_signal(number)
+
+    def _wake(self) -> None:
+        with suppress(OSError):
+            self._waker.send(b"\0")
+
+    def _is_over(self) -> bool:
+        if not all(slot.is_free for slot in self._all):
+            return False
+        return self.is_stopping or (
+            all(slot.is_done for slot in self._slots) and not self._aftermath.has_suspects
+        )
+
+    def _start_missing(self) -> None:
+        if self._has_released and all(slot.is_done for slot in self._slots):
+            self._slots[0].is_done = self._has_released = False
+        for slot in self._slots:
+            if slot.may_start():
+                slot.start()
+
+    def _assign_suspects(self) -> None:
+        if self._solo.assigned is None and (entry := self._aftermath.next_suspect()):
+            if self._solo.is_free:
+                self._solo.start()
+            self._solo.assign(entry)
+        elif self._solo.assigned is None and not self._solo.is_free:
+            self._solo.send_signal(signal.SIGTERM)
+
+    def _wait(self) -> None:
+        processes = [slot.process.sentinel for slot in self._all if slot.process is not None]
+        connection.wait([*processes, *self._solo.channel, self._woken], timeout=LOOK_SECONDS)
+        with suppress(BlockingIOError):
+            self._woken.recv(4096)
+        self._solo.hear()
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._signal_all(signal.SIGKILL)
+
+    def _bury_dead(self) -> None:
+        for slot in self._all:
+            if slot.process is not None and slot.process.exitcode is not None:
+                self._bury(slot, slot.process)
+
+    def _bury(self, slot: Slot, process: BaseProcess) -> None:
+        slot.clear()
+        entries = list(slot.ledger.entries())
+        slot.is_done = slot.ledger.farewell is Farewell.DONE
+        if slot.ledger.open_grab:
+            self._aftermath.give_back_grab(
+                process.pid or 0, slot.ledger.open_grab, self._orders.databases
+            )
+        if slot.ledger.farewell or self.is_stopping:
+            self._aftermath.give_back(entries)
+        else:
+            self._note_death(slot, process, entries)
+
+    def _note_death(self, slot: Slot, process: BaseProcess, entries: list[Entry]) -> None:
+        how = told(process.exitcode or 0)
+        logger.error("%s (%s) died: %s", slot.name, process.pid, how)
+        self._has_released = True
+        self._aftermath.of_death(entries, how)
+        if slot is self._solo and self._solo.assigned:
+            if not any(entry.jobid == self._solo.assigned.jobid for entry in entries):
+                self._aftermath.suspect([self._solo.assigned])
+            self._solo.assigned = None
+
+    def _kill_silent(self) -> None:
+        """Replace a process whose main thread is stuck: its database hangs, or its code does."""
+        for slot in self._all:
+            silent = time.monotonic() - slot.last_life
+            if not slot.is_free and silent > SILENT_LEASES * self._lease_seconds:
+                logger.error("%s gave no sign of life for %d s: replaced", slot.name, silent)
+                slot.ledger.farewell = Farewell.RECYCLED  # its jobs are not to blame
+                slot.send_signal(signal.SIGKILL)
+
+    def _show_health(self) -> None:
+        """Date the file to the oldest of the latest signs of life that the processes gave."""
+        if self._plan.healthcheck:
+            lives = [slot.last_life for slot in self._all if not slot.is_free]
+            age = time.monotonic() - min(lives, default=time.monotonic())
+            self._plan.healthcheck.touch()
+            moment = time.time() - age
+            os.utime(self._plan.healthcheck, (moment, moment))
+
+
+def told(exit_code: int) -> str:
+    """How a process ended, in words."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    with suppress(ValueError):
+        return f"signal {-exit_code} ({signal.Signals(-exit_code).name})"
+    return f"signal {-exit_code}"
+
+
+def stop_on_signals(supervisor: Supervisor) -> None:
+    """Have SIGTERM, SIGINT and SIGHUP stop the supervisor, and SIGUSR1 show where it is."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        logger.info("%s: finishing what runs", signal.Signals(number).name)
+        supervisor.stop(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    signal.signal(signal.SIGUSR1, supervisor.dump_stacks)
