@@ -14,6 +14,7 @@ from django.db import Error
 from django_schwartz.client import TheSchwartz
 from django_schwartz.connections import tend_connections
 from django_schwartz.housekeeping import Housekeeping
+from django_schwartz.lookout import Lookout
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
 
@@ -47,6 +48,7 @@ class Runner:
         self._housekeeping = Housekeeping(
             client.databases.aliases, is_over=self._stopping.is_set, clock=clock
         )
+        self._lookout = Lookout(client, clock=clock)
         self._trouble = ""
 
     def stop(self) -> None:
@@ -58,6 +60,7 @@ class Runner:
         self.client.make_functions()
         while not self._is_finished():
             self._housekeeping.keep()
+            self._lookout.look()
             if self.healthcheck:
                 self.healthcheck.touch()
             if self._step():

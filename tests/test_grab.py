@@ -58,6 +58,7 @@ def test_a_grab_changes_nothing_but_who_holds_the_job(client, dialect):
         "grabbed_until",
         "grabs",
         "grabbed_by",
+        "grabbed_at",
     }
     assert after["grabs"] == 1
 

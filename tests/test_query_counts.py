@@ -191,12 +191,12 @@ def test_a_batch_is_grabbed_in_one_statement_but_on_mysql(client, database, sent
 
 @pytest.mark.parametrize("dialect", ["portable"], indirect=True)
 @pytest.mark.parametrize("waiting", [1, 40])
-def test_a_portable_grab_is_four_statements(client, dialect, sent, waiting):
+def test_a_portable_grab_is_three_statements(client, dialect, sent, waiting):
     client.dispatch_jobs([Job(funcname="Keep") for _ in range(waiting)])
 
     words = sent(lambda: client.find_job_for_workers(["Keep"]))
 
-    assert words == ["SELECT", "UPDATE", "SELECT", "SELECT"]
+    assert words == ["SELECT", "UPDATE", "SELECT"]
 
 
 def test_a_look_at_an_idle_queue_is_one_statement(client, dialect, sent):

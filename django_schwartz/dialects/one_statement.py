@@ -33,11 +33,11 @@ class OneStatement(Dialect):
     ) -> "list[Job]":
         seconds, numbers = _seconds_of(lease)
         sql = (
-            f"UPDATE {jobs.table} SET grabs = grabs + 1,"
+            f"UPDATE {jobs.table} SET grabs = grabs + 1, grabbed_at = {self.now_us},"
             f" grabbed_by = CASE WHEN grabbed_until > 0 AND grabbed_until <= {self.now}"
             f" AND grabbed_by IS NOT NULL THEN %s ELSE %s END,"
             f" grabbed_until = {self.now} + {seconds}"
-            f" WHERE jobid {among} RETURNING {self._read(jobs)}, {self.now_us} AS grabbed_at"
+            f" WHERE jobid {among} RETURNING {self._read(jobs)}"
         )
         holders = [lease.grabbed_by + LAPSED, lease.grabbed_by]
         with connections[jobs.db].cursor() as cursor:

@@ -222,6 +222,7 @@ class Dialect:
                 grabbed_until=ServerTime() + lease.seconds[job.funcid],
                 grabs=F("grabs") + 1,
                 grabbed_by=_holder_of(job, lease),
+                grabbed_at=ServerMicroseconds(),
             )
         )
 

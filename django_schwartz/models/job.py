@@ -1,5 +1,6 @@
 """Job: a piece of work in the queue, with its verbs."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Greatest
 
 from django_schwartz import signals
-from django_schwartz.dialects import LAPSED, Inserted, ServerMicroseconds, ServerTimeIn
+from django_schwartz.dialects import LAPSED, Inserted, ServerTimeIn
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.columns import GrabIndex, NameField, Priority
@@ -64,6 +65,7 @@ class Job(QuicklyMade):
     #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
     grabs = models.IntegerField(default=0, db_default=0)
     grabbed_by = NameField(max_length=255, null=True)
+    grabbed_at = UnixMicrosecondField(null=True)
     dispatched_at = UnixMicrosecondField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
@@ -76,8 +78,10 @@ class Job(QuicklyMade):
     #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
     #: one's.
     is_duplicate = False
-    #: The server's time of the grab, in UNIX microseconds.
-    grabbed_at: int | None = None
+    #: What completed() was told that the work gave: a value that JSON can hold.
+    result: Any = None
+    #: When the verdict came that ended it, by the server's clock.
+    completed_at: datetime | None = None
     #: Where debug() sends its messages.
     debug_to: Callable[[str, "Job"], object] | None = None
 
@@ -85,6 +89,7 @@ class Job(QuicklyMade):
     holder: Holder | None = None
 
     _funcname: str | None = None
+    _grabbed: float | None = None
     _begun: float | None = None
     _ended: float | None = None
     #: The verdict that was given last, though it may have been rolled back since.
@@ -204,6 +209,16 @@ class Job(QuicklyMade):
         """When the first attempt began, in UNIX microseconds."""
         return MICROSECONDS.get_prep_value(self.started_at)
 
+    @property
+    def ended_at(self) -> int | None:
+        """When the verdict came, in UNIX microseconds."""
+        return MICROSECONDS.get_prep_value(self.completed_at)
+
+    @property
+    def result_as_json(self) -> str | None:
+        """The result as its column has it. Raises TypeError or ValueError for what is no JSON."""
+        return None if self.result is None else json.dumps(self.result)
+
     def _become_released(self) -> None:
         standing = [entry for entry in self._released if entry[1].holds]
         self._released = (*standing, (self.leases[-1], Tentative(self.alias)))
@@ -212,10 +227,7 @@ class Job(QuicklyMade):
     def as_grabbed(self, grabbed_by: str) -> "Job | None":
         """The job read again by its holder; None when it is gone again, or another's."""
         rows = type(self).objects.using(self.alias).filter(pk=self.pk, grabbed_by=grabbed_by)
-        job = rows.first()
-        if job is not None:
-            job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True).first()
-        return job
+        return rows.first()
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""
@@ -286,11 +298,21 @@ class Job(QuicklyMade):
         """Seconds from when its worker began with it until its verdict, or now."""
         return None if self._begun is None else (self._ended or time.monotonic()) - self._begun
 
+    def _time_by_grab(self) -> datetime | None:
+        """The server's time now, as its grab and this host's clock since then tell it."""
+        if self.grabbed_at is None or self._grabbed is None:
+            return None
+        return self.grabbed_at + timedelta(seconds=time.monotonic() - self._grabbed)
+
+    def become_grabbed(self) -> None:
+        """Note that the grab's reply arrives now."""
+        self._grabbed = time.monotonic()
+
     def begin(self) -> None:
         """Note that the worker begins now."""
         self._begun = time.monotonic()
-        if self.started_at is None and self.grabbed_at is not None:
-            self.started_at = MICROSECONDS.to_python(self.grabbed_at)
+        if self.started_at is None:
+            self.started_at = self.grabbed_at
 
     def debug(self, message: str) -> None:
         """Send a message to the job's client as debug output."""
@@ -306,9 +328,12 @@ class Job(QuicklyMade):
     # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do
     # nothing, when the job has its verdict already or is not held any more.
 
-    def completed(self) -> bool:
-        """Record that the job was performed: it leaves the queue with exit status 0."""
-        return self._finish(self._ending(Verdict.COMPLETED, 0))
+    def completed(self, result: object = None) -> bool:
+        """Record that the job was performed: it leaves the queue with exit status 0.
+
+        The exit status keeps the result, a value that JSON can hold.
+        """
+        return self._finish(self._ending(Verdict.COMPLETED, 0), result=result)
 
     def replace_with(self, *jobs: "Job") -> bool:
         """Put these jobs into the queue in the place of this one, which is completed.
@@ -449,10 +474,11 @@ class Job(QuicklyMade):
     def _policy(self, name: str, *args: object) -> float:
         return registry.get(self.funcname).policy(name, *args)
 
-    def _finish(self, outcome: Outcome) -> bool:
+    def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
         if self._is_too_late_for(outcome) or self.is_lost:
             return False
         self._ended, self._said = time.monotonic(), outcome
+        self.completed_at, self.result = self._time_by_grab(), result
         if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
             self._settled = Certain()
             self.holder.record(self, outcome)

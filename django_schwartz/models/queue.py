@@ -63,6 +63,13 @@ class HeldJob(Protocol):
     def leases(self) -> tuple[int, ...]: ...
 
 
+class Queue(models.Func):
+    """A job's queue by name: none is "default"."""
+
+    template = "COALESCE(%(expressions)s, 'default')"
+    output_field = models.CharField()
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     @property
     def table(self) -> str:
@@ -108,6 +115,14 @@ class JobQuerySet(models.QuerySet["Job"]):
     def at_least(self, floor: int) -> "JobQuerySet":
         """Jobs of that priority or a higher one."""
         return self.filter(GreaterThanOrEqual(Priority("priority"), floor))
+
+    def in_queues(self, names: Iterable[str]) -> "JobQuerySet":
+        """Jobs of these queues; one that names none is in "default"."""
+        return self.alias(queue=Queue("queue_name")).filter(queue__in=list(names))
+
+    def not_in_queues(self, names: Iterable[str]) -> "JobQuerySet":
+        """Jobs of all queues but these."""
+        return self.alias(queue=Queue("queue_name")).exclude(queue__in=list(names))
 
     def coalescing(self, value: str) -> "JobQuerySet":
         return self.filter(coalesce=value)
@@ -259,6 +274,8 @@ def _remembering(read: Callable[..., Any], field: "models.Field[Any, Any]") -> C
 
 
 def _told(grabbed: "list[Job]") -> "list[Job]":
+    for job in grabbed:
+        job.become_grabbed()
     if signals.job_grabbed.has_listeners():
         for job in grabbed:
             signals.job_grabbed.send_robust(type(job), job=job)

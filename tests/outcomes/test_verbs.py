@@ -29,7 +29,7 @@ def test_completed_removes_the_job_and_no_other(job):
 def test_completed_keeps_exit_status_0_with_what_the_job_was(client, job):
     before = client.get_server_time()
 
-    job.completed()
+    job.completed({"sent": True})
 
     kept = ExitStatus.objects.values().get()
     done = unix_seconds(kept.pop("completion_time"))
@@ -48,10 +48,12 @@ def test_completed_keeps_exit_status_0_with_what_the_job_was(client, job):
         "run_after": datetime.fromtimestamp(1_700_000_000, UTC),
         "scheduled_for": datetime.fromtimestamp(1_700_000_000, UTC),
         "dispatched_at": job.dispatched_at,
+        "grabbed_at": job.grabbed_at,
         "started_at": None,
+        "completed_at": job.completed_at,
         "runtime": None,
         "worker_id": job.grabbed_by,
-        "result": None,
+        "result": {"sent": True},
         "meta": None,
     }
 
