@@ -297,8 +297,11 @@ class Job(models.Model):
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
+        outcome = Outcome(verdict=Verdict.GIVEN_BACK)
+        if self._is_too_late_for(outcome):
+            return False
         self._declined = Tentative(self.alias)
-        return self._record(Outcome(verdict=Verdict.GIVEN_BACK))
+        return self._record(outcome)
 
     def add_failure(self, message: object = "") -> Error | None:
         """Record an error, which counts as a failure, and nothing else; None if the lease is lost.

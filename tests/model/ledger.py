@@ -29,6 +29,9 @@ class Ledger:
     def released(self, **changes):
         return replace(self, holder=None, grabbed_until=0, **changes)
 
+    def having_failed(self):
+        return replace(self, failures=self.failures + 1)
+
     def ended(self, exit_status, **changes):
         return replace(self, is_queued=False, holder=None, exit_status=exit_status, **changes)
 
