@@ -54,6 +54,13 @@ def exact_ticks(value: object, *, tick: timedelta) -> Ticks:
     return int(ticks) if ticks.denominator == 1 else ticks
 
 
+def _whole_number(value: object) -> int | None:
+    """The number in a column; None for text and blobs, which SQLite keeps in any."""
+    if isinstance(value, float) and math.isfinite(value):
+        return math.ceil(value)
+    return value if isinstance(value, int) else None
+
+
 if TYPE_CHECKING:
     DateTimeField = models.DateTimeField[
         datetime | float | Decimal | str | Combinable | None, datetime | None
@@ -107,8 +114,8 @@ class UnixTimeField(DateTimeField):
         except OverflowError:
             return FIRST if ticks < 0 else LAST
 
-    def from_db_value(self, value: int | None, *args: object) -> datetime | None:
-        return self.moment(value)
+    def from_db_value(self, value: object, *args: object) -> datetime | None:
+        return self.moment(_whole_number(value))
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, datetime) or hasattr(value, "resolve_expression"):

@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from django_schwartz.dialects.portable import INSERTED, Dialect, Inserted, Lease, Row
+from django_schwartz.dialects.portable import INSERTED, MOST_GRABS, Dialect, Inserted, Lease, Row
 
 if TYPE_CHECKING:
     from django_schwartz.models import Job, JobQuerySet
+
+
+#: After the last number that fits the column comes the first again.
+NEXT_GRAB = f"grabs %% {MOST_GRABS} + 1"
 
 
 class OneStatement(Dialect):
@@ -22,7 +26,7 @@ class OneStatement(Dialect):
         cases = " ".join(["WHEN %s THEN %s"] * len(lease.seconds))
         numbers = [number for pair in lease.seconds.items() for number in pair]
         sql = (
-            f"UPDATE {candidates.table} SET grabs = grabs + 1, grabbed_by = %s,"
+            f"UPDATE {candidates.table} SET grabs = {NEXT_GRAB}, grabbed_by = %s,"
             f" grabbed_until = {self.now} + CASE funcid {cases} END"
             f" WHERE jobid {self._among(chosen)} RETURNING *, {self.now_us} AS grabbed_at"
         )

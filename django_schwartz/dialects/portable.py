@@ -41,6 +41,8 @@ INSERTED = (
 )
 #: The dialect of each vendor.
 DIALECTS: "dict[str, Dialect]" = {}
+#: The most that the column `grabs` holds.
+MOST_GRABS = 2**31 - 1
 #: Looks at the queue for one grab, when others were faster with every candidate.
 LOOKS = 10
 #: One row of an insert: a value for each of INSERTED; None where the database is to give it, Later
@@ -159,7 +161,7 @@ class Dialect:
         return bool(
             unchanged.filter(grabbed_until__lte=ServerTime()).update(
                 grabbed_until=ServerTime() + lease.seconds[job.funcid],
-                grabs=F("grabs") + 1,
+                grabs=F("grabs") % MOST_GRABS + 1,
                 grabbed_by=lease.grabbed_by,
             )
         )

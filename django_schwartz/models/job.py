@@ -18,6 +18,7 @@ from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_sec
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus, Failure
+from django_schwartz.models.meta import MetaField
 from django_schwartz.models.outcome import Outcome, Verdict, patiently, record_exit_status, settle
 from django_schwartz.models.queue import MICROSECONDS, SECONDS, JobQuerySet, Priority
 from django_schwartz.transactions import Tentative
@@ -52,7 +53,7 @@ class Job(models.Model):
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
     queue_name = models.CharField(max_length=255, null=True)
-    meta = models.JSONField(null=True)
+    meta = MetaField(null=True)
 
     objects = JobQuerySet.as_manager()
 

@@ -6,7 +6,15 @@ from datetime import timedelta
 from django.db import Error as AnyDatabaseError
 from django.db import connections, transaction
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
 from django_schwartz import Worker
 from django_schwartz.client import TheSchwartz
@@ -17,7 +25,8 @@ from tests.model.outage import Outages
 
 NAMES = st.sampled_from(["Often", "Once"])
 UNIQKEYS = st.sampled_from([None, None, "a", "b"])
-COALESCE = st.sampled_from([None, "x", "xy"])
+VALUES = st.sampled_from(["x", "xy"])
+COALESCE = st.none() | VALUES
 PRIORITIES = st.sampled_from([None, 0, 5, -1])
 DELAYS = st.sampled_from([0, 0, 0, 30])
 SECONDS = st.sampled_from([1, DECLINED_FOR, GRAB_FOR, RETRY_DELAY])
@@ -115,7 +124,11 @@ class QueueMachine(RuleBasedStateMachine):
         for alias in aliases:
             for model in (Error, ExitStatus, Job):
                 model.objects.using(alias).all().delete()
-        self.clients = [self.client("Once", "Often"), self.client("Often"), self.picky_client()]
+        self.clients = [
+            self.client("Once", "Often"),
+            self.client("Often"),
+            self.client("Once", "Often", floor=1),
+        ]
 
     def client(self, *abilities, **options):
         client = TheSchwartz(self.aliases, retry_seconds=0, **options)
@@ -123,9 +136,6 @@ class QueueMachine(RuleBasedStateMachine):
             client.can_do(ability)
         client.make_functions()
         return client
-
-    def picky_client(self):
-        return self.client("Once", "Often", floor=1)
 
     def teardown(self):
         self.outages.end_all()
@@ -185,7 +195,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert job is None
             return multiple()
         assert job is not None
-        [entry] = [one for one in expected if (one.alias, one.jobid) == (job.alias, job.jobid)]
+        entry = next((one for one in expected if one.job.handle == job.handle), None)
+        assert entry is not None
         entry.ledger = entry.ledger.grabbed(self.now)
         return Held(entry, job, entry.ledger.grabs)
 
@@ -205,6 +216,10 @@ class QueueMachine(RuleBasedStateMachine):
     new_jobs = st.builds(new_job.__func__, NAMES, UNIQKEYS, COALESCE, PRIORITIES, DELAYS, DEEDS)
 
     # Dispatch
+
+    @initialize(jobs=st.lists(new_jobs, min_size=1, max_size=3))
+    def begin_with_some(self, jobs):
+        self.dispatch_in_a_transaction(jobs, where=0, commits=True)
 
     @rule(job=new_jobs, who=CLIENTS)
     def dispatch(self, job, who):
@@ -241,17 +256,25 @@ class QueueMachine(RuleBasedStateMachine):
         expected = self.due(client, client.current_abilities)
         return self.hold(client.find_job_for_workers(), expected)
 
-    @rule(target=held, who=CLIENTS, name=NAMES, value=COALESCE.filter(bool))
-    def grab_by_value(self, who, name, value):
+    @rule(target=held)
+    def take_over(self):
+        """What a worker does not end in its time is another's."""
+        self.pass_time(GRAB_FOR)
+        return self.grab(0)
+
+    @rule(target=held, held=held)
+    def hand_over(self, held):
+        self.say(held, "gives back")
+        return self.grab(0)
+
+    @rule(target=held, who=CLIENTS, name=NAMES, value=VALUES, is_prefix=st.booleans())
+    def grab_along(self, who, name, value, is_prefix):
         client = self.clients[who]
+        if is_prefix:
+            expected = self.due(client, [name], prefix=value)
+            return self.hold(client.find_job_with_coalescing_prefix(name, value), expected)
         expected = self.due(client, [name], coalesce=value)
         return self.hold(client.find_job_with_coalescing_value(name, value), expected)
-
-    @rule(target=held, who=CLIENTS, name=NAMES, prefix=COALESCE.filter(bool))
-    def grab_by_prefix(self, who, name, prefix):
-        client = self.clients[who]
-        expected = self.due(client, [name], prefix=prefix)
-        return self.hold(client.find_job_with_coalescing_prefix(name, prefix), expected)
 
     # Verdicts
 

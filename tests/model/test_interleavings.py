@@ -9,7 +9,6 @@ from tests.model.clock import Clock
 from tests.model.interleavings import Interleavings
 from tests.model.ledger import GRAB_FOR, RETRY_DELAY
 from tests.model.planted import PLANTED
-from tests.rows import come_due
 
 #: Steps of a schedule that are searched: more than 50,000 in all schedules together.
 DEPTH = 8
@@ -28,9 +27,7 @@ def interleavings(client, dialect, monkeypatch, caplog):
     register(Work)
     monkeypatch.setattr("django_schwartz.dialects.portable.LOOKS", 1)
     clock = Clock(dialect, monkeypatch)
-    handle = client.dispatch_async("Work")
-    come_due(handle)
-    return Interleavings(handle.job, clock)
+    return Interleavings(client.dispatch_async("Work").job, clock)
 
 
 def test_no_order_of_the_steps_of_two_workers_goes_wrong(interleavings):
