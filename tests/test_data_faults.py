@@ -124,36 +124,49 @@ def test_a_prefix_finds_what_begins_so_whatever_is_in_it(client, dialect):
 
 # Privileges
 
-GRANTS = """
-    CREATE ROLE {role} LOGIN;
-    GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {role};
-    GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
-"""
-
 
 @pytest.fixture
-def as_worker(two_databases, monkeypatch):
-    """PostgreSQL, as a role that may read and write the queue's rows, and nothing else."""
-    connection, role = connections["postgresql"], f"worker_{os.getpid()}"
-    with connection.cursor() as cursor:
-        tables = connection.introspection.table_names(cursor)
-        ours = [table for table in tables if table.startswith("django_schwartz_")]
-        cursor.execute(GRANTS.format(role=role, tables=", ".join(ours)))
-    with monkeypatch.context() as patch:
+def as_role(two_databases, monkeypatch):
+    """Become, on PostgreSQL, a role that may do this to these tables, and nothing else."""
+    connection, role = connections["postgresql"], f"role_{os.getpid()}"
+
+    def become(privileges, *tables):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"CREATE ROLE {role} LOGIN; GRANT {privileges} ON {', '.join(tables)} TO {role};"
+                f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+            )
         patch.setitem(connection.settings_dict, "USER", role)
         connection.close()
-        yield "postgresql"
+
+    with monkeypatch.context() as patch:
+        yield become
     connection.close()
     with connection.cursor() as cursor:
         cursor.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-def test_a_worker_needs_to_read_and_write_rows_and_nothing_else(as_worker):
-    client = TheSchwartz([as_worker])
+def test_a_worker_needs_to_read_and_write_rows_and_nothing_else(as_role):
+    with connections["postgresql"].cursor() as cursor:
+        tables = connections["postgresql"].introspection.table_names(cursor)
+    ours = [table for table in tables if table.startswith("django_schwartz_")]
+    as_role("SELECT, INSERT, UPDATE, DELETE", *ours)
+    client = TheSchwartz(["postgresql"])
     client.can_do("Late")
     handle = client.dispatch_async("Late")
 
     client.work_until_done()
 
     assert handle.exit_status == 0
-    assert [retention.purge(as_worker), handle.failures] == [0, 0]
+    assert [retention.purge("postgresql"), handle.failures] == [0, 0]
+
+
+def test_who_only_dispatches_needs_to_read_and_insert_jobs_and_functions(as_role):
+    as_role("SELECT, INSERT", "django_schwartz_job", "django_schwartz_funcmap")
+    client = TheSchwartz(["postgresql"])
+
+    first = client.dispatch_async("Late", uniqkey="one")
+    second = client.dispatch_async("A new one", uniqkey="one")
+
+    assert client.dispatch_async("Late", uniqkey="one") == first
+    assert second.is_pending

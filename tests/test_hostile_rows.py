@@ -2,10 +2,12 @@
 
 import io
 import pickle
+import sys
 
 import pytest
 from django.db import connections
 
+from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.models import FuncMap, Job, JobHandle
 from tests.test_runschwartz import run_to_end
 
@@ -138,3 +140,14 @@ def test_each_hostile_row_fails_with_a_reason_and_no_worker_dies(rows, write, cl
     assert "Traceback" not in output
     assert not any(line.startswith("ERROR forged") for line in output.splitlines())
     assert Job.objects.count() == len(waiting)
+
+
+def test_a_function_named_like_a_callable_is_not_looked_up(write, client, database):
+    write(funcname="antigravity.fly")
+    client.can_do("Note")
+
+    with pytest.raises(UnknownFunction):
+        client.can_do("antigravity.fly")
+
+    assert client.work_once() is False
+    assert "antigravity" not in sys.modules
