@@ -262,7 +262,7 @@ class GreaterThanOrEqual(MomentLookup, lookups.IntegerGreaterThanOrEqual):
 
 @UnixTimeField.register_lookup
 class Exact(MomentLookup, lookups.IntegerFieldExact):
-    """Finds nothing between two ticks."""
+    """Finds nothing between two ticks, and at an edge of the calendar all that reads as it."""
 
     @staticmethod
     def rounded(ticks: Ticks) -> Ticks:
@@ -272,6 +272,12 @@ class Exact(MomentLookup, lookups.IntegerFieldExact):
         if isinstance(self.rhs, Fraction):
             raise EmptyResultSet
         return super().process_rhs(compiler, connection)
+
+    def get_rhs_op(self, connection: BaseDatabaseWrapper, rhs: str) -> str:
+        ticks = self.lhs.output_field.ticks
+        if self.rhs in (ticks(FIRST), ticks(LAST)):
+            return f"<= {rhs}" if self.rhs < 0 else f">= {rhs}"
+        return super().get_rhs_op(connection, rhs)
 
 
 @UnixTimeField.register_lookup

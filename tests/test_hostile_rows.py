@@ -67,7 +67,10 @@ ARGS = {
 #: Other columns, in SQL; the job's arg is "as usual", and so it fails.
 COLUMNS = {
     "grabs at its end": {"grabs": "2147483647"},
-    "times before all time": {"run_after": "-9223372036854775808", "grabbed_until": "-1"},
+    "times before all time": {
+        "run_after": "-9223372036854775808",
+        "grabbed_until": "-9223372036854775808",
+    },
     "times after all time": {
         "insert_time": "9223372036854775807",
         "started_at": "9223372036854775807",
@@ -140,6 +143,17 @@ def test_each_hostile_row_fails_with_a_reason_and_no_worker_dies(rows, write, cl
     assert "Traceback" not in output
     assert not any(line.startswith("ERROR forged") for line in output.splitlines())
     assert Job.objects.count() == len(waiting)
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+def test_a_row_of_odd_columns_is_grabbed_and_settled_on_every_dialect(write, client, dialect, what):
+    handle = write(**COLUMNS[what])
+
+    job = client.find_job_for_workers(["Raise"])
+
+    assert job is not None
+    assert job.completed() is True
+    assert not handle.is_pending
 
 
 def test_a_function_named_like_a_callable_is_not_looked_up(write, client, database):
