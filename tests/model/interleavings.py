@@ -8,7 +8,6 @@ and the same state of the job and of what both workers know go on together.
 
 import copy
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import partial
 
 from django.db import connections, transaction
@@ -16,18 +15,11 @@ from django.db import connections, transaction
 from django_schwartz.dialects import Lease, dialect_of
 from django_schwartz.dialects.one_statement import OneStatement
 from django_schwartz.models import Job
-from tests.model.ledger import DECLINED_FOR, GRAB_FOR, VERDICTS, Ledger
+from tests.model.ledger import GRAB_FOR, VERDICTS, Ledger
+from tests.model.saying import SAY
 
 #: Seconds that pass in one step: more than a lease, less than the delay of a retry.
 STEP_OF_TIME = GRAB_FOR + 1
-
-SAY = {
-    "completes": lambda job: job.completed(),
-    "fails": lambda job: job.failed("why"),
-    "gives up": lambda job: job.permanent_failure("why"),
-    "declines": lambda job: job.declined(timedelta(seconds=DECLINED_FOR)),
-    "gives back": lambda job: job.give_back(),
-}
 
 
 class Wrong(AssertionError):

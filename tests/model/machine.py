@@ -1,10 +1,9 @@
 """A model of the queue, and the real one beside it: whatever is done to both, they agree."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import Error as AnyDatabaseError
-from django.db import connections, transaction
+from django.db import transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -16,12 +15,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from django_schwartz import Worker
 from django_schwartz.client import TheSchwartz
 from django_schwartz.exceptions import AllDatabasesDead, DuplicateJob
 from django_schwartz.models import Error, ExitStatus, Job
-from tests.model.ledger import DECLINED_FOR, GRAB_FOR, RETRY_DELAY, VERDICTS, Ledger
+from tests.model.ledger import DECLINED_FOR, GRAB_FOR, RETRY_DELAY, Ledger
+from tests.model.modelled import Entry, Held, Modelled, ends_in, jobs_in
 from tests.model.outage import Outages
+from tests.model.saying import SAY
 
 NAMES = st.sampled_from(["Often", "Once"])
 UNIQKEYS = st.sampled_from([None, None, "a", "b"])
@@ -32,82 +32,9 @@ DELAYS = st.sampled_from([0, 0, 0, 30])
 SECONDS = st.sampled_from([1, DECLINED_FOR, GRAB_FOR, RETRY_DELAY])
 CLIENTS = st.sampled_from([0, 1, 2])
 PLACES = st.sampled_from([0, 1])
-
-SAY = {
-    "completes": lambda job: job.completed(),
-    "fails": lambda job: job.failed("why"),
-    "gives up": lambda job: job.permanent_failure("why"),
-    "declines": lambda job: job.declined(timedelta(seconds=DECLINED_FOR)),
-    "gives back": lambda job: job.give_back(),
-}
 SAYINGS = st.sampled_from(sorted(SAY))
 #: What a worker does with a job, in its arg.
 DEEDS = st.sampled_from(["completes", "fails", "gives up", "declines", "raises", "says nothing"])
-
-
-class Modelled(Worker):
-    """Does what the arg says."""
-
-    grab_for = GRAB_FOR
-    retry_delay = RETRY_DELAY
-    keep_exit_status_for = 10**6
-    performed = []
-
-    def work(self, job):
-        self.performed.append(job)
-        deed = job.arg
-        if deed == "raises":
-            raise RuntimeError(deed)
-        if deed in SAY:
-            SAY[deed](job)
-
-
-class Once(Modelled):
-    """Is tried once."""
-
-
-class Often(Modelled):
-    """Is tried three times."""
-
-    max_retries = 2
-
-
-WORKERS = {"Once": Once, "Often": Often}
-
-
-@dataclass(eq=False)
-class Entry:
-    """A job that is, or was, in the queue."""
-
-    alias: str
-    jobid: int
-    job: Job
-    ledger: Ledger
-
-    @property
-    def order(self):
-        return -(self.job.priority or 0), self.ledger.run_after, self.jobid
-
-    def say(self, verdict, now):
-        if verdict == "fails" and self.ledger.failures >= WORKERS[self.job.funcname].max_retries:
-            verdict = "gives up"
-        self.ledger = VERDICTS[verdict](self.ledger, now)
-
-
-@dataclass(eq=False)
-class Held:
-    """A job as a worker has it, which may have lost it since."""
-
-    entry: Entry
-    job: Job
-    grab: int
-    has_spoken: bool = False
-
-    @property
-    def counts(self):
-        """Whether its word counts: nobody has grabbed the job since, and it was not settled."""
-        ledger = self.entry.ledger
-        return not self.has_spoken and ledger.is_queued and ledger.grabs == self.grab
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -388,7 +315,7 @@ class QueueMachine(RuleBasedStateMachine):
     def the_rows_are_as_the_model_says(self):
         for alias in self.alive:
             entries = [entry for entry in self.entries if entry.alias == alias]
-            assert self.jobs_in(alias) == {
+            assert jobs_in(alias) == {
                 entry.jobid: (
                     entry.job.funcname,
                     entry.job.uniqkey,
@@ -400,29 +327,8 @@ class QueueMachine(RuleBasedStateMachine):
                 for entry in entries
                 if entry.ledger.is_queued
             }
-            assert self.ends_in(alias) == {
+            assert ends_in(alias) == {
                 entry.jobid: (entry.ledger.failures, entry.ledger.exit_status)
                 for entry in entries
                 if entry.ledger.failures or not entry.ledger.is_queued
             }
-
-    @staticmethod
-    def jobs_in(alias):
-        sql = """
-            SELECT jobid, funcname, uniqkey, coalesce, run_after, grabbed_until, grabs
-            FROM django_schwartz_job JOIN django_schwartz_funcmap USING (funcid)
-        """
-        return {jobid: tuple(row) for jobid, *row in fetched(alias, sql)}
-
-    @staticmethod
-    def ends_in(alias):
-        errors = "SELECT jobid, COUNT(*) FROM django_schwartz_error GROUP BY jobid"
-        statuses = "SELECT jobid, status FROM django_schwartz_exitstatus"
-        failures, ends = dict(fetched(alias, errors)), dict(fetched(alias, statuses))
-        return {jobid: (failures.get(jobid, 0), ends.get(jobid)) for jobid in {*failures, *ends}}
-
-
-def fetched(alias, sql):
-    with connections[alias].cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall()

@@ -10,11 +10,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from django_schwartz import register
 from django_schwartz.dialects import dialect_of
 from tests.model.clock import Clock
-from tests.model.machine import WORKERS, QueueMachine
+from tests.model.machine import QueueMachine
+from tests.model.modelled import WORKERS
 from tests.model.planted import PLANTED, grabs_not_compared, no_compare_and_swap
 
 THOROUGH = settings(
-    max_examples=50,
+    max_examples=30,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -23,7 +24,7 @@ THOROUGH = settings(
 )
 #: A bug that is found is not made any smaller.
 UNTIL_FOUND = settings(
-    THOROUGH, max_examples=500, phases=[Phase.generate], report_multiple_bugs=False
+    THOROUGH, max_examples=300, phases=[Phase.generate], report_multiple_bugs=False
 )
 
 #: What takes two clients at once, or one of them very much luck, is for the interleavings to find.
