@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from django.db import transaction
-
 from django_schwartz.backend.compat import AnyTask, InvalidTaskBackend, TaskContext, task_backends
 from django_schwartz.backend.telling import tell_started
 from django_schwartz.backend.values import json_value
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 KEEP_RESULTS_FOR = 604_800
 
 #: What a Worker and a SchwartzTask say in the same words.
-POLICY = ("max_retries", "retry_delay", "retry_on", "fail_on", "grab_for")
+POLICY = ("max_retries", "retry_delay", "retry_on", "fail_on", "grab_for", "atomic")
 
 
 class UnfitValue(Exception):
@@ -31,17 +29,9 @@ class TaskWorker(Worker):
 
     def work(self, job: "Job") -> None:
         try:
-            if getattr(self.task, "atomic", False):
-                self._work_atomically(job)
-            else:
-                job.completed(self._value(job))
+            job.completed(self._value(job))
         except UnfitValue as unfit:
             job.permanent_failure(unfit.__cause__)
-
-    def _work_atomically(self, job: "Job") -> None:
-        with transaction.atomic(using=job.alias):
-            if not job.completed(self._value(job)):
-                transaction.set_rollback(True, using=job.alias)
 
     def _value(self, job: "Job") -> Any:
         """What the function gives, as JSON has it. Raises UnfitValue; the function, anything."""

@@ -21,6 +21,7 @@ from django_schwartz.models.columns import GrabIndex, NameField, Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
+from django_schwartz.models.meta import MetaField
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
 from django_schwartz.models.queue import JobQuerySet, Moments
 from django_schwartz.models.quick import QuicklyMade
@@ -70,7 +71,7 @@ class Job(QuicklyMade):
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
     queue_name = NameField(max_length=255, null=True)
-    meta = models.JSONField(null=True)
+    meta = MetaField(null=True)
 
     objects = JobQuerySet.as_manager()
     quick_properties = {"funcname": "_funcname"}
@@ -437,8 +438,11 @@ class Job(QuicklyMade):
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
+        outcome = Outcome(verdict=Verdict.GIVEN_BACK)
+        if self._is_too_late_for(outcome):
+            return False
         self._declined = Tentative(self.alias)
-        return self.record(Outcome(verdict=Verdict.GIVEN_BACK))
+        return self.record(outcome)
 
     def add_failure(self, message: object = "") -> Error | None:
         """Record an error, which counts as a failure, and nothing else; None if the lease is lost.
