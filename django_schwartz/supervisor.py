@@ -198,9 +198,7 @@ class Supervisor:
         if not all(slot.is_free for slot in self._all):
             return False
         is_work_left = self._has_released or self._aftermath.has_suspects
-        return self.is_stopping or (
-            all(slot.is_done for slot in self._slots) and not is_work_left
-        )
+        return self.is_stopping or (all(slot.is_done for slot in self._slots) and not is_work_left)
 
     def _start_missing(self) -> None:
         if self._has_released and all(slot.is_done for slot in self._slots):
