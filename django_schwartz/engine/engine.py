@@ -180,7 +180,7 @@ class Engine:
     def _is_spent(self) -> bool:
         terms = self._terms
         return (
-            self._wanted <= 0
+            self._wanted < 1  # max_jobs with its jitter is no whole number
             or time.monotonic() > self._started_at + terms.max_age
             or (terms.max_rss < math.inf and (resident_bytes() or 0) > terms.max_rss)
         )
@@ -240,7 +240,7 @@ class Engine:
             lane.crew.stop()
         while not all([lane.crew.join(LOOK_SECONDS) for lane in self._lanes]):  # noqa: C419
             self._ledger.show_life()
-            if self.is_stuck and len(self._holds.overdue()) == len(self._holds):
+            if self.is_stuck and len(self._holds.overdue()) == len(self._holds.performed()):
                 break
         self._settler.stop()
         self._beat.stop()

@@ -10,11 +10,15 @@ from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Job
 
+#: The shortest lease, in seconds, that a short grab_for makes.
+SHORTEST_SECONDS = 5
+
 
 class Hands:
     """Grabs for a client, by leases that are renewed.
 
-    A lease is `lease_seconds` long, or as long as the worker's grab_for if that is less.
+    A lease is `lease_seconds` long, or as long as the worker's grab_for if that is less; but long
+    enough to be renewed, and to stop a job whose grab_for is over.
     """
 
     def __init__(
@@ -62,8 +66,8 @@ class Hands:
         self._ledger.open_grab = 0
 
     def _shortened(self, terms: Lease) -> Lease:
-        at_most = self._lease_seconds
-        return replace(terms, seconds={f: min(s, at_most) for f, s in terms.seconds.items()})
+        wanted = {funcid: max(s, SHORTEST_SECONDS) for funcid, s in terms.seconds.items()}
+        return replace(terms, seconds={f: min(s, self._lease_seconds) for f, s in wanted.items()})
 
     def _grab(
         self, alias: str, grab: Callable[[Lease], list[Job]], lease: Lease, leased_at: float

@@ -94,7 +94,7 @@ class Settler:
     def _settle(self, using: str, settlements: list[Settlement]) -> None:
         self._holds.stop_renewing(settlement.job for settlement in settlements)
         together = [entry for entry in settlements if entry.outcome.is_departure]
-        if len(together) > 1 and self._settle_together(using, together):
+        if together and self._settle_together(using, together):
             settlements = [entry for entry in settlements if not entry.outcome.is_departure]
         for settlement in settlements:
             self._settle_alone(settlement)
