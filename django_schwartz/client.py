@@ -243,6 +243,11 @@ class TheSchwartz:
         self.all_abilities.append(funcname)
         self.current_abilities.append(funcname)
 
+    def abilities(self, *, is_async: bool | None = None) -> list[str]:
+        """The names of all abilities, or of those whose work() is a coroutine, or is none."""
+        names = dict.fromkeys(self.all_abilities)
+        return [name for name in names if is_async in {None, registry.get(name).is_async()}]
+
     def make_functions(self) -> None:
         """Give each ability its row in every database, so that no dispatch has to make one."""
         for alias in self.databases.aliases:

@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections, models
@@ -28,7 +27,7 @@ INSERT_BATCH = 1000
 DUPLICATE_LOOKS = 10
 
 #: What turns a column's value into the attribute of this name.
-Reader = tuple[str, Callable[[Any], Any]]
+Reader = tuple[str, Callable[..., Any]]
 #: Where these are in a row.
 FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 
@@ -131,19 +130,19 @@ class JobQuerySet(models.QuerySet["Job"]):
         fields = {field.column: field for field in self.model._meta.concrete_fields}
         columns = [fields.get(column[0], column[0]) for column in cursor.description]
         names = [getattr(column, "attname", column) for column in columns]
-        readers: list[Reader] = [
-            (field.attname, partial(field.from_db_value, expression=None, connection=cursor.db))
+        readers = [
+            (field.attname, field.from_db_value)
             for field in columns
             if hasattr(field, "from_db_value")
         ]
-        return [
-            self._made_of(dict(zip(names, row, strict=True)), readers) for row in cursor.fetchall()
-        ]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return [self._made_of(values, readers) for values in rows]
 
     def _made_of(self, values: dict[str, Any], readers: list[Reader]) -> "Job":
+        connection = connections[self.db]
         for name, read in readers:
             if values[name] is not None:
-                values[name] = read(values[name])
+                values[name] = read(values[name], None, connection)
         job = self.model.__new__(self.model)
         job.__dict__.update(values)
         job._state = ModelState()
