@@ -37,7 +37,7 @@ def audit(account: Account, rows: Rows) -> Audit:
     unexplained = list(_explain_repeats(account, result))
     result.wrong = {
         "lost": list(_lost(account, rows)),
-        "stuck": [_told(place, account) for place in sorted(rows.queued)],
+        "stuck": sorted(rows.queued.values()),
         "repeats unexplained": unexplained,
         "fence violations": list(_fence_violations(account)),
         "effects twice": list(_wrong_effects(rows)),
@@ -99,10 +99,10 @@ def _wrong_effects(rows: Rows) -> Iterator[str]:
 
 def _torn(rows: Rows) -> Iterator[str]:
     children: dict[str, list[str]] = defaultdict(list)
-    for end in rows.ends.values():
-        parent, *attempt = end.key.split("/")
+    for key in [*rows.queued.values(), *(end.key for end in rows.ends.values())]:
+        parent, *attempt = key.split("/")
         if attempt:
-            children[parent].append(end.key)
+            children[parent].append(key)
     for end in rows.ends.values():
         if end.funcname == Replaced.funcname and not _are_of_one(children[end.key]):
             yield f"{end.key}: {sorted(children[end.key])}"

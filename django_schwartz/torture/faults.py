@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 
 from django.db import Error as AnyDatabaseError
@@ -98,7 +99,7 @@ class Faults:
             seconds = self._lease_seconds * self._chance.uniform(0.8, 1.6)
             self._note("SIGSTOP of a worker", pid, seconds=seconds)
             _signal(pid, signal.SIGSTOP)
-            self._do_later(seconds, lambda: _signal(pid, signal.SIGCONT))
+            self._do_later(seconds, partial(_signal, pid, signal.SIGCONT))
 
     def _end_host(self) -> None:
         host = self._some_host()
@@ -150,7 +151,7 @@ class Faults:
     def _restart_database(self) -> None:
         if time.monotonic() > self._restarted_at + RESTARTS_APART:
             self._note("restart of the database")
-            subprocess.run(self._restart_command, check=True, capture_output=True)  # noqa: S603
+            subprocess.run(self._restart_command, check=True, capture_output=True)  # noqa: S603 - the user's own
             self._restarted_at = time.monotonic()
 
     @property

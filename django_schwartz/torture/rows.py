@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_schwartz.models import Error, ExitStatus, FuncMap, Job, WorkerProcess
+from django_schwartz.models import Error, ExitStatus, FuncMap, Job, JobQuerySet, WorkerProcess
 from django_schwartz.torture.recorder import PREFIX
 from django_schwartz.torture.workers import EFFECT
 
@@ -24,28 +24,26 @@ class End:
 
 @dataclass
 class Rows:
-    """Jobs that are queued still, those that ended, and the effects of atomic workers, by key."""
+    """The keys of jobs that are queued still, how others ended, and effects by key."""
 
-    queued: set[Place] = field(default_factory=set)
+    queued: dict[Place, str] = field(default_factory=dict)
     ends: dict[Place, End] = field(default_factory=dict)
     effects: Counter[str] = field(default_factory=Counter)
 
 
-def queued(aliases: Iterable[str]) -> set[Place]:
+def queued(alias: str) -> JobQuerySet:
     """The jobs of a torture that are in the queue, whatever for."""
-    return {
-        (alias, jobid)
-        for alias in aliases
-        for jobid in Job.objects.using(alias)
+    return (
+        Job.objects.using(alias)
         .filter(func__funcname__startswith=PREFIX)
         .exclude(func__funcname=EFFECT)
-        .values_list("pk", flat=True)
-    }
+    )
 
 
 def read(aliases: Iterable[str]) -> Rows:
-    rows = Rows(queued=queued(aliases))
+    rows = Rows()
     for alias in aliases:
+        rows.queued |= {(alias, job.jobid): str(job.arg["key"]) for job in queued(alias)}
         names = dict(_functions(alias).values_list("pk", "funcname"))
         for status in ExitStatus.objects.using(alias).filter(func__in=names):
             end = End(str(status.arg["key"]), names[status.func_id], status.status)

@@ -117,7 +117,7 @@ class Storm:
 
     def _is_anything_left(self) -> bool:
         try:
-            return bool(rows.queued(self._plan.databases))
+            return any(rows.queued(alias).exists() for alias in self._plan.databases)
         except AnyDatabaseError:
             connections.close_all()
             return True

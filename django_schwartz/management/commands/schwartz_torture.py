@@ -1,6 +1,7 @@
 """schwartz_torture: breaks the queue in every way, and tells whether anything was lost."""
 
 import random
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,12 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         plan = _plan(options)
         folder = Path(tempfile.mkdtemp(prefix="schwartz_torture_"))
-        self.stdout.write(f"ledger and log: {folder}; seed {plan.seed}")
+        self.stdout.write(f"ledger and log, kept if something is wrong: {folder}; seed {plan.seed}")
         account, audit = Storm(plan, folder).run()
         self.stdout.write(report(account, audit, seed=plan.seed))
         if not audit.is_clean:
             raise SystemExit(1)
+        shutil.rmtree(folder)
 
 
 def _plan(options: dict[str, Any]) -> Plan:
