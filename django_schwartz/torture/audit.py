@@ -11,8 +11,8 @@ from django_schwartz.torture.explanations import (
     WORKER_KILLED,
     explanation,
 )
+from django_schwartz.torture.kinds import KINDS, Atomic, Replaced
 from django_schwartz.torture.rows import End, Place, Rows
-from django_schwartz.torture.workers import KINDS, Atomic, Replaced
 
 ENDS_WITH = {kind.funcname: kind.ends_with for kind in KINDS}
 

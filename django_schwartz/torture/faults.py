@@ -50,6 +50,7 @@ class Faults:
         self._chance = chance
         self._lease_seconds = lease_seconds
         self._restart_command = shlex.split(restart_command)
+        self._stopped: set[int] = set()
         self._restarted_at = time.monotonic()
         self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._turns = count()
@@ -96,10 +97,15 @@ class Faults:
     def _stop_worker(self) -> None:
         """Freeze a worker until somebody else has its jobs, or nearly."""
         for pid in self._some_worker():
+            self._stopped.add(pid)
             seconds = self._lease_seconds * self._chance.uniform(0.8, 1.6)
             self._note("SIGSTOP of a worker", pid, seconds=seconds)
             _signal(pid, signal.SIGSTOP)
-            self._do_later(seconds, partial(_signal, pid, signal.SIGCONT))
+            self._do_later(seconds, partial(self._continue, pid))
+
+    def _continue(self, pid: int) -> None:
+        _signal(pid, signal.SIGCONT)
+        self._stopped.discard(pid)
 
     def _end_host(self) -> None:
         host = self._some_host()
@@ -123,8 +129,11 @@ class Faults:
         return self._chance.choice(self._hosts)
 
     def _some_worker(self) -> list[int]:
-        workers = [pid for host in self._hosts for pid in self._sightings.workers_of(host)]
-        return [self._chance.choice(sorted(workers))] if workers else []
+        """One that is not frozen, and has a job at hand if any has; or none."""
+        workers = {pid for host in self._hosts for pid in self._sightings.workers_of(host)}
+        awake = sorted(workers - self._stopped)
+        busy = [pid for pid in awake if self._sightings.performed[pid]]
+        return [self._chance.choice(busy or awake)] if awake else []
 
     # Databases
 

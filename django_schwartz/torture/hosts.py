@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from django_schwartz.torture import workers
+from django_schwartz.torture import kinds
 from django_schwartz.torture.ledger import Event, Ledger, Line
 from django_schwartz.torture.rules import Rules
 
@@ -54,7 +55,7 @@ class Host:
         )
 
     def _arguments(self) -> list[str]:
-        names = [f"--worker={kind.funcname}" for kind in workers.KINDS]
+        names = [f"--worker={kind.funcname}" for kind in kinds.KINDS]
         numbers = {
             "processes": self.processes,
             "threads": self.threads,
@@ -111,7 +112,8 @@ class Sightings:
 
     ledger: Ledger
     parents: dict[int, int] = field(default_factory=dict)
-    at_work: set[int] = field(default_factory=set)
+    #: By worker process, the jobs that it has begun with and that have no outcome.
+    performed: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     sessions: set[tuple[str, int]] = field(default_factory=set)
 
     def look(self) -> None:
@@ -122,14 +124,16 @@ class Sightings:
         if line.event is Event.STARTED:
             self.parents[line.pid] = line.parent
         elif line.event is Event.BEGUN:
-            self.at_work.add(line.pid)
+            self.performed[line.pid].add(line.key)
+        elif line.event in (Event.RECORDED, Event.LEASE_LOST):
+            self.performed[line.pid].discard(line.key)
         elif line.event is Event.SESSION:
             self.sessions.add((line["alias"], line["number"]))
 
     def workers_of(self, host: Host) -> list[int]:
         """The worker processes of a host that have begun with a job, and live."""
         mine = [pid for pid, parent in self.parents.items() if parent == host.pid]
-        return [pid for pid in mine if pid in self.at_work and _parent_of(pid) == host.pid]
+        return [pid for pid in mine if pid in self.performed and _parent_of(pid) == host.pid]
 
 
 def _parent_of(pid: int) -> int | None:

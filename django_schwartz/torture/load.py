@@ -15,11 +15,11 @@ from django.db import connections, transaction
 from django_schwartz.client import TheSchwartz
 from django_schwartz.exceptions import SchwartzError
 from django_schwartz.models import Job, JobHandle
-from django_schwartz.torture import workers
+from django_schwartz.torture import kinds
 from django_schwartz.torture.ledger import Event, Ledger
 
-#: Seconds that most jobs take, and every tenth.
-QUICK, LONG = 0.1, 4
+#: Seconds that nine of ten jobs take at the most.
+QUICK = 0.1
 #: Threads that race for one uniqkey.
 RACERS = 4
 
@@ -65,25 +65,25 @@ class Load:
     # Ways to dispatch
 
     def _one(self) -> None:
-        kinds = [kind for kind in workers.KINDS if kind is not workers.Unique]
+        kinds = [kind for kind in kinds.KINDS if kind is not kinds.Unique]
         job = self._job(self._chance.choice(kinds))
         self._note([job], lambda: [self._client.dispatch_async(job)])
 
     def _many(self) -> None:
-        jobs = [self._job(workers.Plain) for _ in range(self._chance.randint(2, 8))]
+        jobs = [self._job(kinds.Plain) for _ in range(self._chance.randint(2, 8))]
         self._note(jobs, lambda: self._client.dispatch_jobs(jobs))
 
     def _group(self) -> None:
         """Jobs that may be performed together."""
         coalesce = f"group {self._chance.randint(1, 5)}"
         for _ in range(self._chance.randint(2, 5)):
-            job = self._job(workers.Coalesced, coalesce=coalesce)
+            job = self._job(kinds.Coalesced, coalesce=coalesce)
             self._note([job], partial(self._dispatch_all, [job]))
 
     def _race(self) -> None:
         """One uniqkey, dispatched by several threads at once."""
         uniqkey = f"key {self._chance.randint(1, 1000)}"
-        jobs = [self._job(workers.Unique, uniqkey=uniqkey) for _ in range(RACERS)]
+        jobs = [self._job(kinds.Unique, uniqkey=uniqkey) for _ in range(RACERS)]
         races = [
             self._pool.submit(
                 _closing, partial(self._note, [job], partial(self._dispatch_all, [job]))
@@ -95,7 +95,7 @@ class Load:
 
     def _undone(self) -> None:
         """A transaction that is rolled back."""
-        job = self._job(workers.Plain)
+        job = self._job(kinds.Plain)
         alias = self._chance.choice(self._client.databases.aliases)
         self._ledger.write(Event.ROLLED_BACK, job.arg["key"])
         try:
@@ -107,15 +107,17 @@ class Load:
 
     # What is dispatched
 
-    def _job(self, kind: type[workers.Tortured], **fields: Any) -> Job:
+    def _job(self, kind: type[kinds.Tortured], **fields: Any) -> Job:
         self._number += 1
         chance = self._chance
         arg = {
             "key": f"{kind.__name__}-{self._number}",
-            "seconds": round(chance.uniform(0, QUICK if chance.random() < 0.9 else LONG), 3),
+            "seconds": round(
+                chance.uniform(0, QUICK if chance.random() < 0.9 else kind.longest), 3
+            ),
             "failures": chance.randint(1, 3),
         }
-        if kind is workers.Delayed:
+        if kind is kinds.Delayed:
             fields["run_after"] = timedelta(seconds=round(chance.uniform(0.1, 5), 2))
         priority = chance.choice([None, None, -5, 0, 5])
         return Job(funcname=kind.funcname, arg=arg, priority=priority, **fields)  # type: ignore[misc]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from django_schwartz.torture.account import Account
 from django_schwartz.torture.audit import Audit
-from django_schwartz.torture.workers import MISSING
 
 #: Sentences shown of each kind of what is wrong.
 SHOWN = 10
@@ -23,8 +22,6 @@ def _table(account: Account, audit: Audit) -> Iterable[str]:
     yield _line("  with an error, so perhaps queued", len(account.unknown))
     yield _line("jobs performed", len(account.histories))
     yield _line("attempts", sum(len(history.begun) for history in account.histories.values()))
-    if MISSING:
-        yield _line("not in this version", ", ".join(sorted(kind.__name__ for kind in MISSING)))
     yield from _counts("faults", Counter(fault.key for fault in account.faults))
     yield from _counts("jobs performed again, after", audit.repeats)
     yield _line("leases lost, and known to be", account.leases_lost)

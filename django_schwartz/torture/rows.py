@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job, JobQuerySet, WorkerProcess
+from django_schwartz.torture.kinds import EFFECT
 from django_schwartz.torture.recorder import PREFIX
-from django_schwartz.torture.workers import EFFECT
 
 #: The alias of a database, and the number of a job in it.
 Place = tuple[str, int]
