@@ -65,8 +65,8 @@ class Load:
     # Ways to dispatch
 
     def _one(self) -> None:
-        kinds = [kind for kind in kinds.KINDS if kind is not kinds.Unique]
-        job = self._job(self._chance.choice(kinds))
+        alone = [kind for kind in kinds.KINDS if kind is not kinds.Unique]
+        job = self._job(self._chance.choice(alone))
         self._note([job], lambda: [self._client.dispatch_async(job)])
 
     def _many(self) -> None:
