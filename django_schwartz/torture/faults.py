@@ -81,11 +81,11 @@ class Faults:
             if not host.is_up:
                 host.start()
 
-    def mend_all(self) -> None:
+    def thaw(self) -> None:
+        """Continue all that was stopped."""
         for _, _, mending in self._later:
             mending()
         self._later.clear()
-        self.mend()
 
     # Processes
 

@@ -36,8 +36,8 @@ class Host:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended by itself, and not in order."""
-        return self.process is not None and (self.process.poll() or 0) > 0
+        """Whether it ended by itself, and not in order; told so twice, it ends with 128 and more."""
+        return self.process is not None and 0 < (self.process.poll() or 0) < 128
 
     @property
     def pid(self) -> int:

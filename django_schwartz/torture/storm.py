@@ -109,7 +109,7 @@ class Storm:
             raise self._load.error
 
     def _drain(self) -> None:
-        self._faults.mend_all()
+        self._faults.thaw()
         end = time.monotonic() + self._plan.drain_seconds
         while time.monotonic() < end and self._is_anything_left():
             self._faults.mend()
@@ -124,7 +124,7 @@ class Storm:
 
     def _end(self) -> None:
         self._load.stop()
-        self._faults.mend_all()
+        self._faults.thaw()
         for host in self._hosts:
             host.end()
         self._log.close()
