@@ -36,7 +36,7 @@ class Host:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended by itself, and not in order; told so twice, it ends with 128 and more."""
+        """Whether it ended by itself and not in order; told twice, it ends with 128 and more."""
         return self.process is not None and 0 < (self.process.poll() or 0) < 128
 
     @property

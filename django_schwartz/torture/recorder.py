@@ -6,7 +6,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from django_schwartz.models import Job
-from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.signals import job_finished, lease_lost
 from django_schwartz.torture.ledger import Event, Ledger
 from django_schwartz.torture.sessions import number_of_session
@@ -43,7 +42,7 @@ def record_in(ledger: Ledger) -> None:
 
 def begin(job: Job) -> None:
     """Write that the job's worker begins, and whether before its time."""
-    due = MICROSECONDS.get_prep_value(job.scheduled_for)
+    due = job.scheduled_for
     is_early = bool(due and job.grabbed_at and job.grabbed_at < due)
     recorder.write_of(job, Event.BEGUN, is_early=is_early)
 
