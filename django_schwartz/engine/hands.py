@@ -38,6 +38,10 @@ class Hands:
         #: By alias, a grab whose reply did not come, and when it was made.
         self._unanswered: dict[str, tuple[Lease, float]] = {}
 
+    @property
+    def has_abilities(self) -> bool:
+        return bool(self._abilities())
+
     def take(self, alias: str, grab: Callable[[Lease], list[Job]]) -> list[Job]:
         """What the grab grabs; or what the one before it grabbed, whose reply was lost."""
         terms = self.client.lease(self._abilities(), alias)

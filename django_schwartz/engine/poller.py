@@ -28,6 +28,10 @@ class Poller:
         kind = LevelledQueue if client.prioritize and not client.is_choosy else PlainQueue
         self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
 
+    @property
+    def is_wanted(self) -> bool:
+        return self._hands.has_abilities
+
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` due jobs, in the order in which they are to be performed."""
         grabbed: list[Job] = []
