@@ -13,21 +13,30 @@ class DjangoSchwartzConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_schwartz.checks import (
-            check_databases,
-            check_servers,
-            check_settings,
-            check_workers,
-        )
+        from django_schwartz.checks import CHECKS, check_servers
         from django_schwartz.signals import bar_traceback, logger
 
-        checks.register(check_settings)
-        checks.register(check_databases)
-        checks.register(check_workers)
+        for check in CHECKS:
+            checks.register(check)
         checks.register(check_servers, checks.Tags.database)
         post_migrate.connect(make_functions, sender=self)
         logger.addFilter(bar_traceback)
         autodiscover_modules("workers")
+        if has_task_backend():
+            from django_schwartz.backend.finding import find_tasks
+
+            find_tasks()
+
+
+def has_task_backend() -> bool:
+    """Whether TASKS names this queue; Django's tasks, with their checks, are loaded if it may."""
+    try:
+        from django_schwartz.backend import schwartz_backends
+    except ModuleNotFoundError as error:
+        if error.name == "django_tasks":  # the backport, which Django 6.0 made needless
+            return False
+        raise
+    return bool(schwartz_backends())
 
 
 def make_functions(*, using: str, **_: object) -> None:

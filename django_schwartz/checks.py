@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any, TypeGuard
 
+import django
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
@@ -90,6 +92,27 @@ def check_databases(**_: object) -> list[CheckMessage]:
     return messages
 
 
+def check_backport(**_: object) -> list[CheckMessage]:
+    """Judge TASKS on a Django that has no tasks of its own."""
+    given = getattr(settings, "TASKS", None)
+    if django.VERSION >= (6, 0) or not any(map(_is_ours, given.values() if given else ())):
+        return []
+    if apps.is_installed("django_tasks"):
+        return []
+    return [
+        Error(
+            "TASKS names this queue, and Django has tasks from 6.0 on.",
+            hint="Install django-tasks, the backport, and add 'django_tasks' to INSTALLED_APPS.",
+            id="django_schwartz.E024",
+        )
+    ]
+
+
+def _is_ours(params: object) -> bool:
+    backend = params.get("BACKEND") if isinstance(params, dict) else None
+    return isinstance(backend, str) and backend.startswith("django_schwartz.")
+
+
 def check_servers(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
     """Ask the servers themselves; as Django's own, only of databases that are to be checked."""
     queues = _queue_aliases() or ()
@@ -139,3 +162,6 @@ def _wrong_with(worker: type[Worker]) -> Iterator[str]:
 
 def _path(worker: type[Worker]) -> str:
     return f"{worker.__module__}.{worker.__qualname__}"
+
+
+CHECKS = (check_settings, check_databases, check_workers, check_backport)

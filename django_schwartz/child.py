@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import django
 
 if TYPE_CHECKING:
+    from django_schwartz.client import TheSchwartz
     from django_schwartz.engine import Engine
 
 logger = logging.getLogger("django_schwartz")
@@ -33,12 +34,15 @@ class Orders:
     """What a child is told. `terms` are those of an Engine.
 
     `names` are the names of all databases by alias, since a test changes those of the settings.
+    `abilities` None are all that there are, and all to come.
     """
 
     databases: list[str]
     names: dict[str, Any]
-    abilities: list[str]
+    abilities: list[str] | None
     log_level: int
+    queues: list[str] = field(default_factory=list)
+    excluded_queues: list[str] = field(default_factory=list)
     terms: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,17 +68,26 @@ def main(
 def _engine(orders: Orders, memory: MutableSequence[int], assigned: Connection | None) -> "Engine":
     from django.db import connections
 
-    from django_schwartz.client import TheSchwartz
     from django_schwartz.engine import Engine, Ledger, Terms, set_deadlines
 
     for alias, name in orders.names.items():
         connections.settings[alias]["NAME"] = name
     set_deadlines(orders.databases)
-    client = TheSchwartz(orders.databases)
-    for ability in orders.abilities:
-        client.can_do(ability)
+    client = _client(orders)
     terms = Terms(**{**orders.terms, **_jittered(orders.terms)})
     return Engine(client, Ledger(memory, orders.databases), terms, assigned=assigned)
+
+
+def _client(orders: Orders) -> "TheSchwartz":
+    from django_schwartz.client import TheSchwartz
+
+    client = TheSchwartz(orders.databases)
+    client.queues, client.excluded_queues = orders.queues, orders.excluded_queues
+    if orders.abilities is None:
+        client.can_do_all()
+    for ability in orders.abilities or ():
+        client.can_do(ability)
+    return client
 
 
 def _jittered(terms: dict[str, Any]) -> dict[str, float]:

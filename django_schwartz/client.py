@@ -65,8 +65,11 @@ class TheSchwartz:
             else strict_remove_ability
         )
         self.verbose = verbose
+        self.queues: list[str] = []
+        self.excluded_queues: list[str] = []
         self.all_abilities: list[str] = []
         self.current_abilities: list[str] = []
+        self._looked_up: set[tuple[str, int]] | None = None
 
     @property
     def floor(self) -> int:
@@ -248,6 +251,29 @@ class TheSchwartz:
         names = dict.fromkeys(self.all_abilities)
         return [name for name in names if is_async in {None, registry.get(name).is_async()}]
 
+    def can_do_all(self) -> None:
+        """Announce all workers that are registered, and by look_for_abilities() all to come."""
+        self._looked_up = set()
+        self.look_for_abilities()
+
+    def look_for_abilities(self) -> None:
+        """Announce the functions that came into the databases and that a worker is found for."""
+        if self._looked_up is None:
+            return
+        for alias in self.databases.aliases:
+            with self.databases.failing_over(alias):
+                self._find_workers(alias, self._looked_up)
+        for worker in registry:
+            if worker.funcname not in self.all_abilities:
+                self.can_do(worker)
+
+    @staticmethod
+    def _find_workers(alias: str, looked_up: set[tuple[str, int]]) -> None:
+        for funcid, funcname in FuncMap.objects.using(alias).values_list("pk", "funcname"):
+            if (alias, funcid) not in looked_up:
+                looked_up.add((alias, funcid))
+                registry.find(funcname)
+
     def make_functions(self) -> None:
         """Give each ability its row in every database, so that no dispatch has to make one."""
         for alias in self.databases.aliases:
@@ -311,9 +337,16 @@ class TheSchwartz:
                     return self._mine(job)
         return None
 
+    @property
+    def is_choosy(self) -> bool:
+        """Whether it depends on a job's queue if this client takes it."""
+        return bool(self.queues or self.excluded_queues)
+
     def narrowed(self, jobs: JobQuerySet) -> JobQuerySet:
-        """The jobs that this client's priorities admit, in its order."""
+        """The jobs that this client's priorities and queues admit, in its order."""
         jobs = jobs.at_least(self.floor) if self.floor else jobs
+        jobs = jobs.in_queues(self.queues) if self.queues else jobs
+        jobs = jobs.not_in_queues(self.excluded_queues) if self.excluded_queues else jobs
         return jobs.in_order(prioritize=self.prioritize)
 
     def _funcids(self, workers: Iterable[Ability], alias: str) -> list[int]:

@@ -201,8 +201,12 @@ class Performance:
             logger.warning(
                 "%s raised after its verdict, which stands", printable(job), exc_info=error
             )
-        elif not job.is_lost:
+        elif job.is_lost:
+            return
+        elif registry.get(job.funcname).may_retry(error):
             job.failed(error)
+        else:
+            job.permanent_failure(error)
 
     def _fail_the_unsettled(self) -> None:
         for job in self.held:

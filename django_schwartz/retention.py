@@ -28,7 +28,7 @@ def purge(using: str) -> int:
 def _old_errors(using: str) -> "QuerySet[Error]":
     names = [worker.funcname for worker in registry]
     rows = FuncMap.objects.find(names, using=using).values()
-    kept_for = {row.funcid: registry[row.funcname].keep_errors_for for row in rows}
+    kept_for = {row.funcid: int(registry[row.funcname].policy("keep_errors_for")) for row in rows}
     old = Q(error_time__lt=ServerTime() - Worker.keep_errors_for) & ~Q(func_id__in=list(kept_for))
     for funcid, seconds in kept_for.items():
         old |= Q(func_id=funcid, error_time__lt=ServerTime() - seconds)

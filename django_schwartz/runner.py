@@ -14,6 +14,7 @@ from django.db import Error
 from django_schwartz.client import TheSchwartz
 from django_schwartz.connections import tend_connections
 from django_schwartz.housekeeping import Housekeeping
+from django_schwartz.lookout import Lookout
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
 
@@ -44,7 +45,10 @@ class Runner:
         self.healthcheck = healthcheck
         self.performed = 0
         self._stopping = threading.Event()
-        self._housekeeping = Housekeeping(client.databases.aliases, clock=clock)
+        self._housekeeping = Housekeeping(
+            client.databases.aliases, is_over=self._stopping.is_set, clock=clock
+        )
+        self._lookout = Lookout(client, clock=clock)
         self._trouble = ""
 
     def stop(self) -> None:
@@ -56,6 +60,7 @@ class Runner:
         self.client.make_functions()
         while not self._is_finished():
             self._housekeeping.keep()
+            self._lookout.look()
             if self.healthcheck:
                 self.healthcheck.touch()
             if self._step():

@@ -11,8 +11,8 @@ COUNTED = 1000
 
 
 def functions_without_worker(using: str) -> list[FuncMap]:
-    """The functions that no worker registered here can perform."""
-    return list(_without_worker(using)[:COUNTED])
+    """The functions that no worker known or found here can perform."""
+    return [row for row in _without_worker(using)[:COUNTED] if not registry.find(row.funcname)]
 
 
 def _without_worker(using: str) -> QuerySet[FuncMap]:
@@ -33,9 +33,10 @@ def jobs_queued() -> Case:
 
 
 def nobody_can_do(using: str) -> dict[str, int]:
-    """The queued jobs, by function, that no worker registered here can perform."""
+    """The queued jobs, by function, that no worker known or found here can perform."""
     queued = _without_worker(using).annotate(queued=jobs_queued()).filter(queued__gt=0)
-    return dict(queued.values_list("funcname", "queued")[:COUNTED])
+    counts = queued.values_list("funcname", "queued")[:COUNTED]
+    return {name: count for name, count in counts if not registry.find(name)}
 
 
 def who_works(using: str) -> list[WorkerProcess]:

@@ -135,7 +135,7 @@ class Supervisor:
         self._solo = Solo(orders)
         self._lease_seconds = int(orders.terms["lease_seconds"])
         self._aftermath = Aftermath(orders.databases, lease_seconds=self._lease_seconds)
-        self._housekeeping = Housekeeping(orders.databases)
+        self._housekeeping = Housekeeping(orders.databases, is_over=lambda: self.is_stopping)
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
@@ -46,6 +46,10 @@ class Worker:
     #: How args are stored: "json", "storable" (for Perl workers) or "raw" (bytes, never
     #: interpreted).
     arg_format: str = "json"
+    #: Exceptions that a retry may cure, and those of them that it cannot: they fail the job for
+    #: good.
+    retry_on: tuple[type[BaseException], ...] = (BaseException,)
+    fail_on: tuple[type[BaseException], ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -74,6 +78,14 @@ class Worker:
 
     def get_grab_for(self) -> int:
         return self.grab_for
+
+    def get_keep_errors_for(self) -> int:
+        return self.keep_errors_for
+
+    @classmethod
+    def may_retry(cls, error: BaseException) -> bool:
+        """Whether a job that raised this is to be retried, if it has retries left."""
+        return isinstance(error, cls.retry_on) and not isinstance(error, cls.fail_on)
 
     @classmethod
     def is_async(cls) -> bool:
@@ -127,6 +139,8 @@ class Registry:
     def __init__(self) -> None:
         self._workers: dict[str, type[Worker]] = {}
         self.conflicts: list[tuple[type[Worker], type[Worker]]] = []
+        #: Asked for the worker of a name that is not registered; they give None for no such one.
+        self.finders: list[Callable[[str], type[Worker] | None]] = []
 
     def register(self, worker: WorkerClass) -> WorkerClass:
         given: object = worker
@@ -140,6 +154,13 @@ class Registry:
     def unregister(self, worker: type[Worker]) -> None:
         if self._workers.get(worker.funcname) is worker:
             del self._workers[worker.funcname]
+
+    def find(self, funcname: str) -> type[Worker] | None:
+        """The worker class of that name, found and registered if it was not; None for no such."""
+        for finder in self.finders if funcname not in self._workers else ():
+            if found := finder(funcname):
+                return self._workers.setdefault(funcname, found)
+        return self._workers.get(funcname)
 
     @contextmanager
     def as_it_was(self) -> Iterator[None]:
@@ -157,11 +178,11 @@ class Registry:
         return funcname in self._workers
 
     def __getitem__(self, funcname: str) -> type[Worker]:
-        """The worker class of that name. Raises UnknownFunction."""
-        try:
-            return self._workers[funcname]
-        except KeyError:
-            raise UnknownFunction(funcname) from None
+        """The worker class of that name, as find(). Raises UnknownFunction."""
+        worker = self.find(funcname)
+        if worker is None:
+            raise UnknownFunction(funcname)
+        return worker
 
     def get(self, funcname: str) -> type[Worker]:
         """The worker class of that name, or Worker itself with its defaults where there is none."""

@@ -14,7 +14,7 @@ from django_schwartz.models import Error, ExitStatus, Job
 GRAB = {
     "sqlite": ["UPDATE"],
     "postgresql": ["UPDATE"],
-    "mysql": ["SELECT", "UPDATE", "SELECT", "SELECT"],
+    "mysql": ["SELECT", "UPDATE", "SELECT"],
 }
 LOOK = {database: grab[:1] for database, grab in GRAB.items()}
 

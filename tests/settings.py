@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import django
+
 from tests import mariadb, postgres
 
 RUN_VARIABLE = "DJANGO_SCHWARTZ_TEST_RUN"
@@ -56,6 +58,14 @@ for alias, server in {"postgresql": POSTGRES, "mysql": MARIADB}.items():
         }
 
 DATABASE_ROUTERS = ["tests.router.CurrentDatabase"]
+TASKS = {
+    "default": {"BACKEND": "django_schwartz.backend.SchwartzBackend", "QUEUES": []},
+    "other": {
+        "BACKEND": "django_schwartz.backend.SchwartzBackend",
+        "QUEUES": ["default", "reports"],
+        "OPTIONS": {"keep_results_for": 60},
+    },
+}
 SCHWARTZ = {
     "DATABASES": [os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")],
     **json.loads(os.environ.get("DJANGO_SCHWARTZ_TEST_SETTINGS", "{}")),
@@ -70,6 +80,7 @@ INSTALLED_APPS = [
     "django_schwartz",
     "tests.fieldsapp",
     "tests.app",
+    *(["django_tasks"] if django.VERSION < (6, 0) else []),
     *EXTRA_APPS,
 ]
 MIDDLEWARE = [

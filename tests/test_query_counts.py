@@ -105,11 +105,18 @@ def test_a_duplicate_is_two_statements(client, sent):
     assert words in (["INSERT", "SELECT"], ["None", "SELECT"])
 
 
-@pytest.mark.parametrize("number", [2, 500])
-def test_a_dispatch_of_many_with_a_uniqkey_each_is_one_statement(client, sent, number):
-    jobs = [Job(funcname="Keep", uniqkey=n) for n in range(number)]
+def test_a_dispatch_of_a_few_with_a_uniqkey_each_is_one_statement(client, sent):
+    jobs = [Job(funcname="Keep", uniqkey=n) for n in range(2)]
 
     assert sent(lambda: client.dispatch_jobs(jobs)) == ["BEGIN", "INSERT", "COMMIT"]
+
+
+def test_a_dispatch_of_many_with_a_uniqkey_each_is_two_statements_at_most(client, sent):
+    jobs = [Job(funcname="Keep", uniqkey=n) for n in range(500)]
+
+    words = sent(lambda: client.dispatch_jobs(jobs))
+
+    assert words in (["BEGIN", "INSERT", "COMMIT"], ["BEGIN", "SELECT", "INSERT", "COMMIT"])
 
 
 def test_a_dispatch_inside_a_transaction_is_one_statement(client, database, sent):
@@ -184,12 +191,12 @@ def test_a_batch_is_grabbed_in_one_statement_but_on_mysql(client, database, sent
 
 @pytest.mark.parametrize("dialect", ["portable"], indirect=True)
 @pytest.mark.parametrize("waiting", [1, 40])
-def test_a_portable_grab_is_four_statements(client, dialect, sent, waiting):
+def test_a_portable_grab_is_three_statements(client, dialect, sent, waiting):
     client.dispatch_jobs([Job(funcname="Keep") for _ in range(waiting)])
 
     words = sent(lambda: client.find_job_for_workers(["Keep"]))
 
-    assert words == ["SELECT", "UPDATE", "SELECT", "SELECT"]
+    assert words == ["SELECT", "UPDATE", "SELECT"]
 
 
 def test_a_look_at_an_idle_queue_is_one_statement(client, dialect, sent):

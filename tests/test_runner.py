@@ -71,6 +71,7 @@ def test_it_looks_in_all_queue_databases_where_it_is_told_none(two_databases, pe
 
 def test_without_a_worker_it_says_how_to_have_one(database, monkeypatch):
     monkeypatch.setattr(registry, "_workers", {})
+    monkeypatch.setattr(registry, "finders", [])
 
     with pytest.raises(CommandError, match=r"^No worker is registered\. Put a Worker class under"):
         run()

@@ -5,13 +5,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import connections
 
-from django_schwartz.dialects.portable import INSERTED, LAPSED, Dialect, Inserted, Lease, Level, Row
+from django_schwartz.dialects.portable import (
+    INSERTED,
+    LAPSED,
+    MOST_GRABS,
+    Dialect,
+    Inserted,
+    Lease,
+    Level,
+    Row,
+)
 
 if TYPE_CHECKING:
     from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
 
 #: How a job's priority counts, in the words of the index on it.
 PRIORITY = "COALESCE(job.priority, 0)"
+
+
+#: After the last number that fits the column comes the first again.
+NEXT_GRAB = f"grabs %% {MOST_GRABS} + 1"
 
 
 class OneStatement(Dialect):
@@ -33,11 +46,11 @@ class OneStatement(Dialect):
     ) -> "list[Job]":
         seconds, numbers = _seconds_of(lease)
         sql = (
-            f"UPDATE {jobs.table} SET grabs = grabs + 1,"
+            f"UPDATE {jobs.table} SET grabs = {NEXT_GRAB}, grabbed_at = {self.now_us},"
             f" grabbed_by = CASE WHEN grabbed_until > 0 AND grabbed_until <= {self.now}"
             f" AND grabbed_by IS NOT NULL THEN %s ELSE %s END,"
             f" grabbed_until = {self.now} + {seconds}"
-            f" WHERE jobid {among} RETURNING {self._read(jobs)}, {self.now_us} AS grabbed_at"
+            f" WHERE jobid {among} RETURNING {self._read(jobs)}"
         )
         holders = [lease.grabbed_by + LAPSED, lease.grabbed_by]
         with connections[jobs.db].cursor() as cursor:

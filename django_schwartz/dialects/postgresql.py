@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 #: Rows that one statement inserts as quickly as two.
 FEW = 10
+#: What an exit status has of the attempt.
+LEFT = "started_at, completed_at, runtime, worker_id, result"
 #: What an exit status keeps of the row that leaves the queue.
 KEPT = (
     "arg, uniqkey, coalesce, priority, queue_name, insert_time, run_after, dispatched_at,"
-    " scheduled_for, meta"
+    " scheduled_for, grabbed_at, meta"
 )
 
 
@@ -86,9 +88,10 @@ class PostgreSQL(OneStatement):
             WITH leaving AS (
                 SELECT * FROM unnest(
                     %s::bigint[], %s::int[], %s::bigint[], %s::int[], %s::bigint[],
-                    %s::bigint[], %s::float8[], %s::text[]
+                    %s::bigint[], %s::bigint[], %s::float8[], %s::text[], %s::jsonb[]
                 ) AS leaving(
-                    jobid, grabs, lease, status, keep_for, started_at, runtime, worker_id
+                    jobid, grabs, lease, status, keep_for, started_at, completed_at, runtime,
+                    worker_id, result
                 )
             ), gone AS (
                 DELETE FROM {jobs.table} AS job USING leaving
@@ -96,17 +99,18 @@ class PostgreSQL(OneStatement):
                 AND job.grabbed_until = leaving.lease RETURNING job.*
             ), kept AS (
                 INSERT INTO {statuses.table} AS status (
-                    jobid, funcid, status, completion_time, delete_after, started_at, runtime,
-                    worker_id, {KEPT}
+                    jobid, funcid, status, completion_time, delete_after, {LEFT}, {KEPT}
                 )
                 SELECT gone.jobid, gone.funcid, leaving.status, {self.now},
-                    {self.now} + leaving.keep_for, leaving.started_at, leaving.runtime,
-                    leaving.worker_id, {KEPT}
+                    {self.now} + leaving.keep_for, {_of("leaving", LEFT)}, {_of("gone", KEPT)}
                 FROM gone JOIN leaving ON leaving.jobid = gone.jobid
                 AND gone.grabbed_until = leaving.lease WHERE leaving.keep_for > 0
-                ON CONFLICT (jobid) DO UPDATE SET status = EXCLUDED.status,
-                    completion_time = EXCLUDED.completion_time,
-                    delete_after = EXCLUDED.delete_after
+                ON CONFLICT (jobid) DO UPDATE SET (
+                    funcid, status, completion_time, delete_after, {LEFT}, {KEPT}
+                ) = ROW (
+                    EXCLUDED.funcid, EXCLUDED.status, EXCLUDED.completion_time,
+                    EXCLUDED.delete_after, {_of("EXCLUDED", LEFT)}, {_of("EXCLUDED", KEPT)}
+                )
             )
             SELECT jobid FROM gone"""
         with connections[jobs.db].cursor() as cursor:
@@ -134,13 +138,21 @@ class PostgreSQL(OneStatement):
         return _sqlstate(error) in self.PASSING
 
 
+def _of(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
+
+
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _leaving_rows(settlements: "Sequence[Settlement]") -> Iterator[tuple[Any, ...]]:
     for job, outcome in settlements:
-        left = (outcome.exit_status, outcome.keep_for, job.began_at, job.runtime, job.grabbed_by)
+        left = (
+            outcome.exit_status,
+            outcome.keep_for,
+            *(job.began_at, job.ended_at, job.runtime, job.grabbed_by, job.result_as_json),
+        )
         yield from ((job.jobid, job.grabs, lease, *left) for lease in job.leases)
 
 

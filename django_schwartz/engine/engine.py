@@ -26,6 +26,7 @@ from django_schwartz.engine.loop import Loop
 from django_schwartz.engine.poller import Poller
 from django_schwartz.engine.settler import Settler
 from django_schwartz.exceptions import one_line
+from django_schwartz.lookout import Lookout
 from django_schwartz.memory import resident_bytes
 from django_schwartz.models import Job
 from django_schwartz.scoreboard import Scoreboard
@@ -80,6 +81,7 @@ class Engine:
         self._terms = terms
         self._ledger = ledger
         self._aliases = client.databases.aliases
+        self._lookout = Lookout(client)
         self._holds = Holds(ledger)
         self._settler = Settler(self._holds)
         scoreboards = [Scoreboard(alias, abilities=client.abilities()) for alias in self._aliases]
@@ -143,6 +145,7 @@ class Engine:
     def _work(self) -> Farewell:
         while not self._is_finished():
             self._ledger.show_life()
+            self._lookout.look()
             held_nothing = not len(self._holds)
             if self._fill_lanes():
                 self._is_listening = False

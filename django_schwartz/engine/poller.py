@@ -25,7 +25,7 @@ class Poller:
     def __init__(self, hands: Hands) -> None:
         self._hands = hands
         client = hands.client
-        kind = LevelledQueue if client.prioritize else PlainQueue
+        kind = LevelledQueue if client.prioritize and not client.is_choosy else PlainQueue
         self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
 
     def poll(self, limit: int) -> list[Job]:

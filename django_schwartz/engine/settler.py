@@ -102,7 +102,7 @@ class Settler:
             try:
                 gone = settle_together(using, settlements)
                 break
-            except AnyDatabaseError as error:
+            except Exception as error:  # noqa: BLE001 # a value that one of them left is user data
                 if not is_away(using, error) or not self._are_held(settlements):
                     logger.debug("recording %d outcomes one by one", len(settlements))
                     return False
@@ -152,7 +152,9 @@ def _attempt(task: Task) -> None:
         logger.exception("the settler goes on")
 
 
-def is_away(using: str, error: AnyDatabaseError) -> bool:
+def is_away(using: str, error: Exception) -> bool:
     """Whether the database cannot be had now, so that the statement is to be tried again."""
+    if not isinstance(error, AnyDatabaseError):
+        return False
     dialect, connection = dialect_of(connections[using]), connections[using]
     return dialect.is_passing(error) or dialect.is_unavailable(connection, error)

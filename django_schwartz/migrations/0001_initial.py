@@ -6,6 +6,7 @@ from django.db import migrations, models
 import django_schwartz.fields
 import django_schwartz.models.arg
 import django_schwartz.models.columns
+import django_schwartz.models.meta
 
 
 class Migration(migrations.Migration):
@@ -40,11 +41,13 @@ class Migration(migrations.Migration):
                 ("run_after", django_schwartz.fields.UnixTimeField(null=True)),
                 ("scheduled_for", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("dispatched_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("grabbed_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("started_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
+                ("completed_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("runtime", models.FloatField(null=True)),
                 ("worker_id", models.CharField(max_length=255, null=True)),
-                ("result", models.JSONField(null=True)),
-                ("meta", models.JSONField(null=True)),
+                ("result", django_schwartz.models.meta.MetaField(null=True)),
+                ("meta", django_schwartz.models.meta.MetaField(null=True)),
                 (
                     "func",
                     models.ForeignKey(
@@ -125,11 +128,12 @@ class Migration(migrations.Migration):
                 ("coalesce", django_schwartz.models.columns.NameField(max_length=255, null=True)),
                 ("grabs", models.IntegerField(db_default=0, default=0)),
                 ("grabbed_by", django_schwartz.models.columns.NameField(max_length=255, null=True)),
+                ("grabbed_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("dispatched_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("scheduled_for", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("started_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("queue_name", django_schwartz.models.columns.NameField(max_length=255, null=True)),
-                ("meta", models.JSONField(null=True)),
+                ("meta", django_schwartz.models.meta.MetaField(null=True)),
                 (
                     "func",
                     models.ForeignKey(

@@ -1,7 +1,7 @@
 """Columns and indexes that mean the same on every database, though each is told otherwise."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,15 +15,19 @@ from django_schwartz.perl_text import PerlCharField
 RANK = "priority_or_0"
 
 
-class NameField(PerlCharField):  # type: ignore[type-arg]
-    """Text that equals nothing but itself: "k", "K" and "k " are three, on MySQL as well."""
+if TYPE_CHECKING:  # to who reads and writes it, it is the field of Django
+    NameField = PerlCharField
+else:
 
-    def deconstruct(self) -> Any:
-        name, _, args, kwargs = super().deconstruct()
-        return name, f"{__name__}.{type(self).__name__}", args, kwargs
+    class NameField(PerlCharField):
+        """Text that equals nothing but itself: "k", "K" and "k " are three, on MySQL as well."""
 
-    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
-        return {**super().db_parameters(connection), "collation": exact_collation(connection)}
+        def deconstruct(self) -> Any:
+            name, _, args, kwargs = super().deconstruct()
+            return name, f"{__name__}.{type(self).__name__}", args, kwargs
+
+        def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+            return {**super().db_parameters(connection), "collation": exact_collation(connection)}
 
 
 def exact_collation(connection: BaseDatabaseWrapper) -> str | None:

@@ -1,7 +1,7 @@
 """Error and ExitStatus: what is left of attempts, and of jobs that have left the queue."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
@@ -12,6 +12,7 @@ from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.columns import NameField, SmallIndex
 from django_schwartz.models.funcmap import FuncMap, OfFunction
+from django_schwartz.models.meta import MetaField
 from django_schwartz.perl_text import PerlTextField
 from django_schwartz.serializers import storable_text
 
@@ -26,6 +27,8 @@ class Failure:
     message: str
     exception: str | None = None
     traceback: str | None = None
+    #: The exception itself, for those who are told of the failure.
+    error: BaseException | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, message: object) -> "Failure":
@@ -42,6 +45,7 @@ class Failure:
             message=storable_text(f"{kind.__name__}: {storable_text(error)}"),
             exception=storable_text(f"{kind.__module__}.{kind.__qualname__}")[:255],
             traceback=storable_text(traceback_of(error)),
+            error=error,
         )
 
     def without_text(self, why: BaseException) -> "Failure":
@@ -155,12 +159,15 @@ class ExitStatus(OfFunction, models.Model):
     run_after = UnixTimeField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
     dispatched_at = UnixMicrosecondField(null=True)
+    #: When the last attempt's grab was, when the first attempt began, and when the last ended.
+    grabbed_at = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
+    completed_at = UnixMicrosecondField(null=True)
     #: Seconds that the last attempt took.
     runtime = models.FloatField(null=True)
     worker_id = models.CharField(max_length=255, null=True)
-    result = models.JSONField(null=True)
-    meta = models.JSONField(null=True)
+    result = MetaField(null=True)
+    meta = MetaField(null=True)
 
     objects = ExitStatusQuerySet.as_manager()
 

@@ -1,5 +1,6 @@
 """Job: a piece of work in the queue, with its verbs."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -13,18 +14,19 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Greatest
 
 from django_schwartz import signals
-from django_schwartz.dialects import LAPSED, Inserted, ServerMicroseconds, ServerTimeIn
+from django_schwartz.dialects import LAPSED, Inserted, ServerTimeIn
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.columns import GrabIndex, NameField, Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
+from django_schwartz.models.meta import MetaField
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
 from django_schwartz.models.queue import JobQuerySet, Moments
 from django_schwartz.models.quick import QuicklyMade
 from django_schwartz.models.rows import MICROSECONDS, SECONDS
-from django_schwartz.transactions import Tentative, may_be_rolled_back
+from django_schwartz.transactions import Certain, Tentative, may_be_rolled_back
 from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
@@ -64,11 +66,12 @@ class Job(QuicklyMade):
     #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
     grabs = models.IntegerField(default=0, db_default=0)
     grabbed_by = NameField(max_length=255, null=True)
+    grabbed_at = UnixMicrosecondField(null=True)
     dispatched_at = UnixMicrosecondField(null=True)
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
     queue_name = NameField(max_length=255, null=True)
-    meta = models.JSONField(null=True)
+    meta = MetaField(null=True)
 
     objects = JobQuerySet.as_manager()
     quick_properties = {"funcname": "_funcname"}
@@ -76,8 +79,10 @@ class Job(QuicklyMade):
     #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
     #: one's.
     is_duplicate = False
-    #: The server's time of the grab, in UNIX microseconds.
-    grabbed_at: int | None = None
+    #: What completed() was told that the work gave: a value that JSON can hold.
+    result: Any = None
+    #: When the verdict came that ended it, by the server's clock.
+    completed_at: datetime | None = None
     #: Where debug() sends its messages.
     debug_to: Callable[[str, "Job"], object] | None = None
 
@@ -85,13 +90,14 @@ class Job(QuicklyMade):
     holder: Holder | None = None
 
     _funcname: str | None = None
+    _grabbed: float | None = None
     _begun: float | None = None
     _ended: float | None = None
     #: The verdict that was given last, though it may have been rolled back since.
     _said: Outcome | None = None
     #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
     _renewal: tuple[int, ...] = ()
-    _settled: Tentative | None = None
+    _settled: Tentative | Certain | None = None
     _declined: Tentative | None = None
     #: The leases that ended with this holder's releases, each with whether that was rolled back.
     _released: tuple[tuple[int, Tentative], ...] = ()
@@ -204,6 +210,16 @@ class Job(QuicklyMade):
         """When the first attempt began, in UNIX microseconds."""
         return MICROSECONDS.get_prep_value(self.started_at)
 
+    @property
+    def ended_at(self) -> int | None:
+        """When the verdict came, in UNIX microseconds."""
+        return MICROSECONDS.get_prep_value(self.completed_at)
+
+    @property
+    def result_as_json(self) -> str | None:
+        """The result as its column has it. Raises TypeError or ValueError for what is no JSON."""
+        return None if self.result is None else json.dumps(self.result)
+
     def _become_released(self) -> None:
         standing = [entry for entry in self._released if entry[1].holds]
         self._released = (*standing, (self.leases[-1], Tentative(self.alias)))
@@ -212,10 +228,7 @@ class Job(QuicklyMade):
     def as_grabbed(self, grabbed_by: str) -> "Job | None":
         """The job read again by its holder; None when it is gone again, or another's."""
         rows = type(self).objects.using(self.alias).filter(pk=self.pk, grabbed_by=grabbed_by)
-        job = rows.first()
-        if job is not None:
-            job.grabbed_at = rows.values_list(ServerMicroseconds(), flat=True).first()
-        return job
+        return rows.first()
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""
@@ -286,11 +299,21 @@ class Job(QuicklyMade):
         """Seconds from when its worker began with it until its verdict, or now."""
         return None if self._begun is None else (self._ended or time.monotonic()) - self._begun
 
+    def _time_by_grab(self) -> datetime | None:
+        """The server's time now, as its grab and this host's clock since then tell it."""
+        if self.grabbed_at is None or self._grabbed is None:
+            return None
+        return self.grabbed_at + timedelta(seconds=time.monotonic() - self._grabbed)
+
+    def become_grabbed(self) -> None:
+        """Note that the grab's reply arrives now."""
+        self._grabbed = time.monotonic()
+
     def begin(self) -> None:
         """Note that the worker begins now."""
         self._begun = time.monotonic()
-        if self.started_at is None and self.grabbed_at is not None:
-            self.started_at = MICROSECONDS.to_python(self.grabbed_at)
+        if self.started_at is None:
+            self.started_at = self.grabbed_at
 
     def debug(self, message: str) -> None:
         """Send a message to the job's client as debug output."""
@@ -306,9 +329,12 @@ class Job(QuicklyMade):
     # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do
     # nothing, when the job has its verdict already or is not held any more.
 
-    def completed(self) -> bool:
-        """Record that the job was performed: it leaves the queue with exit status 0."""
-        return self._finish(self._ending(Verdict.COMPLETED, 0))
+    def completed(self, result: object = None) -> bool:
+        """Record that the job was performed: it leaves the queue with exit status 0.
+
+        The exit status keeps the result, a value that JSON can hold.
+        """
+        return self._finish(self._ending(Verdict.COMPLETED, 0), result=result)
 
     def replace_with(self, *jobs: "Job") -> bool:
         """Put these jobs into the queue in the place of this one, which is completed.
@@ -412,8 +438,11 @@ class Job(QuicklyMade):
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
+        outcome = Outcome(verdict=Verdict.GIVEN_BACK)
+        if self._is_too_late_for(outcome):
+            return False
         self._declined = Tentative(self.alias)
-        return self.record(Outcome(verdict=Verdict.GIVEN_BACK))
+        return self.record(outcome)
 
     def add_failure(self, message: object = "") -> Error | None:
         """Record an error, which counts as a failure, and nothing else; None if the lease is lost.
@@ -449,12 +478,13 @@ class Job(QuicklyMade):
     def _policy(self, name: str, *args: object) -> float:
         return registry.get(self.funcname).policy(name, *args)
 
-    def _finish(self, outcome: Outcome) -> bool:
+    def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
         if self._is_too_late_for(outcome) or self.is_lost:
             return False
         self._ended, self._said = time.monotonic(), outcome
+        self.completed_at, self.result = self._time_by_grab(), result
         if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
-            self.did_something = True
+            self._settled = Certain()
             self.holder.record(self, outcome)
             return True
         self.did_something = recorded = self.record(outcome)
@@ -487,17 +517,13 @@ class Job(QuicklyMade):
         """Tell that the outcome is in the database, as soon as it is committed."""
         if outcome.exit_status is None:
             self._become_released()
-        tell = partial(
-            signals.job_finished.send_robust,
-            type(self),
-            job=self,
-            outcome=outcome,
-            runtime=self.runtime,
-        )
         if self.driver.in_atomic_block:
-            transaction.on_commit(tell, using=self.alias)
+            transaction.on_commit(partial(self._tell, outcome, self.runtime), using=self.alias)
         else:
-            tell()
+            self._tell(outcome, self.runtime)
+
+    def _tell(self, outcome: Outcome, runtime: float | None) -> None:
+        signals.job_finished.send_robust(type(self), job=self, outcome=outcome, runtime=runtime)
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PAUSES = (0, 0.1, 0.3, 1, 3, 10)
 
 
-#: Columns of a job that its exit status keeps.
+#: What the exit status keeps of a job.
 KEPT_OF_A_JOB = (
     "uniqkey",
     "coalesce",
@@ -35,7 +35,10 @@ KEPT_OF_A_JOB = (
     "run_after",
     "dispatched_at",
     "scheduled_for",
+    "grabbed_at",
     "started_at",
+    "completed_at",
+    "result",
     "meta",
 )
 

@@ -14,7 +14,9 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual
 from django_schwartz import signals
 from django_schwartz.dialects import INSERTED, Lease, Level, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
+from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
+from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch
 
@@ -59,6 +61,13 @@ class HeldJob(Protocol):
     def grabs(self) -> int: ...
     @property
     def leases(self) -> tuple[int, ...]: ...
+
+
+class Queue(models.Func):
+    """A job's queue by name: none is "default"."""
+
+    template = "COALESCE(%(expressions)s, 'default')"
+    output_field = models.CharField()
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -107,6 +116,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Jobs of that priority or a higher one."""
         return self.filter(GreaterThanOrEqual(Priority("priority"), floor))
 
+    def in_queues(self, names: Iterable[str]) -> "JobQuerySet":
+        """Jobs of these queues; one that names none is in "default"."""
+        return self.alias(queue=Queue("queue_name")).filter(queue__in=list(names))
+
+    def not_in_queues(self, names: Iterable[str]) -> "JobQuerySet":
+        """Jobs of all queues but these."""
+        return self.alias(queue=Queue("queue_name")).exclude(queue__in=list(names))
+
     def coalescing(self, value: str) -> "JobQuerySet":
         return self.filter(coalesce=value)
 
@@ -131,11 +148,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         columns = [fields.get(column[0], column[0]) for column in cursor.description]
         names = [getattr(column, "attname", column) for column in columns]
         readers = [
-            (field.attname, field.from_db_value)
+            (field.attname, _remembering(field.from_db_value, field))
             for field in columns
             if hasattr(field, "from_db_value")
         ]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        funcnames = FuncMap.objects.names_of({row["func_id"] for row in rows}, using=self.db)
+        for row in rows:
+            row["_funcname"] = funcnames[row["func_id"]]
         return [self._made_of(values, readers) for values in rows]
 
     def _made_of(self, values: dict[str, Any], readers: list[Reader]) -> "Job":
@@ -241,7 +261,21 @@ class JobQuerySet(models.QuerySet["Job"]):
         )
 
 
+def _remembering(read: Callable[..., Any], field: "models.Field[Any, Any]") -> Callable[..., Any]:
+    """The same, each moment made once: those of a batch are often the same."""
+    moments: dict[int, Any] = {}
+
+    def remembered(value: int, *args: object) -> Any:
+        if value not in moments:
+            moments[value] = read(value, *args)
+        return moments[value]
+
+    return remembered if isinstance(field, UnixTimeField) else read
+
+
 def _told(grabbed: "list[Job]") -> "list[Job]":
+    for job in grabbed:
+        job.become_grabbed()
     if signals.job_grabbed.has_listeners():
         for job in grabbed:
             signals.job_grabbed.send_robust(type(job), job=job)

@@ -29,7 +29,7 @@ def test_completed_removes_the_job_and_no_other(job):
 def test_completed_keeps_exit_status_0_with_what_the_job_was(client, job):
     before = client.get_server_time()
 
-    job.completed()
+    job.completed({"sent": True})
 
     kept = ExitStatus.objects.values().get()
     done = unix_seconds(kept.pop("completion_time"))
@@ -48,10 +48,12 @@ def test_completed_keeps_exit_status_0_with_what_the_job_was(client, job):
         "run_after": datetime.fromtimestamp(1_700_000_000, UTC),
         "scheduled_for": datetime.fromtimestamp(1_700_000_000, UTC),
         "dispatched_at": job.dispatched_at,
+        "grabbed_at": job.grabbed_at,
         "started_at": None,
+        "completed_at": job.completed_at,
         "runtime": None,
         "worker_id": job.grabbed_by,
-        "result": None,
+        "result": {"sent": True},
         "meta": None,
     }
 
@@ -309,7 +311,7 @@ def test_an_exit_status_that_is_set_after_the_verdict_replaces_it(job):
 # The second verdict
 
 
-@pytest.mark.parametrize("second", VERDICTS.keys() - {"given back"})
+@pytest.mark.parametrize("second", VERDICTS)
 @pytest.mark.parametrize("first", VERDICTS.keys() - {"given back", "declined"})
 def test_a_second_verdict_changes_nothing(job, told, first, second):
     VERDICTS[first](job)

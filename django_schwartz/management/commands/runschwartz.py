@@ -45,6 +45,20 @@ class Command(BaseCommand):
             help="Look in this database only. Repeatable; SCHWARTZ['DATABASES'] otherwise.",
         )
         parser.add_argument(
+            "--queue",
+            action="append",
+            metavar="NAME",
+            dest="queues",
+            help='Perform jobs of this queue only; "default" has those that name none. Repeatable.',
+        )
+        parser.add_argument(
+            "--exclude-queue",
+            action="append",
+            metavar="NAME",
+            dest="excluded_queues",
+            help="Perform no jobs of this queue. Repeatable.",
+        )
+        parser.add_argument(
             "--processes",
             type=_at_least(0),
             default=1,
@@ -117,6 +131,8 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         show_log(LEVELS.get(options["verbosity"], logging.DEBUG))
         client = self._client(options["workers"], options["databases"])
+        client.queues = options["queues"] or []
+        client.excluded_queues = options["excluded_queues"] or []
         logger.info("performing %s", ", ".join(client.all_abilities))
         run = self._supervise if options["processes"] else self._run_here
         if run(client, options):
@@ -166,12 +182,14 @@ class Command(BaseCommand):
             if alias not in connections:
                 raise CommandError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
         client = TheSchwartz(databases)
+        if workers is None:
+            client.can_do_all()
         try:
-            for name in workers or [worker.funcname for worker in registry]:
+            for name in workers or []:
                 client.can_do(name)
         except UnknownFunction as error:
             raise CommandError(str(error)) from error
-        if not client.all_abilities:
+        if not client.all_abilities and not registry.finders:
             raise CommandError(
                 "No worker is registered. Put a Worker class under @register into a "
                 "module `workers` of an installed app."
@@ -189,7 +207,9 @@ def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
     return Orders(
         databases=client.databases.aliases,
         names={alias: connections.settings[alias]["NAME"] for alias in connections},
-        abilities=client.all_abilities,
+        abilities=client.all_abilities if options["workers"] else None,
+        queues=client.queues,
+        excluded_queues=client.excluded_queues,
         log_level=LEVELS.get(options["verbosity"], logging.DEBUG),
         terms={
             "threads": options["threads"],

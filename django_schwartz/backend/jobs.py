@@ -1,0 +1,46 @@
+"""A task's call as a job, and back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django_schwartz.backend.compat import DEFAULT_TASK_BACKEND_ALIAS, AnyTask
+from django_schwartz.backend.task import Key
+from django_schwartz.backend.values import json_text
+from django_schwartz.models import ExitStatus, Job
+
+
+def job_of(task: AnyTask, args: Sequence[Any], kwargs: Mapping[str, Any], *, backend: str) -> Job:
+    """The job that calls the task. Raises TypeError or ValueError for args that no job can hold."""
+    text = json_text({"args": args, "kwargs": kwargs})
+    args, kwargs = call_in(json.loads(text))
+    return Job(
+        funcname=task.module_path,  # type: ignore[misc] # a property
+        arg=text.encode(),
+        priority=int(task.priority),
+        queue_name=task.queue_name,
+        run_after=task.run_after,
+        uniqkey=_text_of(getattr(task, "uniqkey", None), args, kwargs),
+        coalesce=_text_of(getattr(task, "coalesce", None), args, kwargs),
+        meta=None if backend == DEFAULT_TASK_BACKEND_ALIAS else {"backend": backend},
+    )
+
+
+def _text_of(key: Key, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    return key(*args, **kwargs) if callable(key) else key
+
+
+def call_in(arg: object) -> tuple[list[Any], dict[str, Any]]:
+    """The args and kwargs that a job's arg holds. Raises ValueError for any other arg."""
+    match arg:
+        case {"args": list(args), "kwargs": dict(kwargs)}:
+            return args, kwargs
+    raise ValueError(f'A task takes {{"args": [...], "kwargs": {{...}}}} as arg, not {arg!a:.200}.')
+
+
+def backend_of(row: Job | ExitStatus) -> str:
+    """The alias of the backend that the task was enqueued by."""
+    match row.meta:
+        case {"backend": str(alias)}:
+            return alias
+    return DEFAULT_TASK_BACKEND_ALIAS
