@@ -8,7 +8,6 @@ import pytest
 from django.db import DataError, OperationalError, connections
 
 from django_schwartz import Worker, register
-
 from django_schwartz.engine import SIZE, Ledger
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.settler import Settler
