@@ -56,8 +56,9 @@ class Afterwards:
     def __init__(self) -> None:
         self._given: list[tuple[Job, Outcome]] = []
 
-    def record(self, job: Job, outcome: Outcome) -> None:
+    def record(self, job: Job, outcome: Outcome) -> bool:
         self._given.append((job, outcome))
+        return True
 
     def record_all(self) -> None:
         for job, outcome in self._given:

@@ -137,7 +137,8 @@ class Holds:
         now = self._clock()
         groups: dict[tuple[str, int], list[Hold]] = defaultdict(list)
         for hold in list(self._holds.values()):
-            if now - hold.leased_at >= hold.lease_seconds / 3 and not hold.is_overdue(now):
+            is_waning = now - hold.leased_at >= hold.lease_seconds / 3
+            if is_waning and not hold.is_overdue(now) and self._is_settled_by_nobody(hold):
                 groups[hold.job.alias, hold.lease_seconds].append(hold)
         for (alias, _), holds in groups.items():
             seconds = int(min(now - hold.leased_at for hold in holds))
@@ -162,7 +163,10 @@ class Holds:
             if hold.job.jobid not in lost:
                 hold.job.end_renewal()
                 hold.leased_at += seconds
-        return [h.job for h in holds if h.job.jobid in lost and self._is_settled_by_nobody(h)]
+        gone = [h for h in holds if h.job.jobid in lost and self._is_settled_by_nobody(h)]
+        for hold in gone:
+            hold.is_settling = True  # there is nothing to renew, and it is told of but once
+        return [hold.job for hold in gone]
 
     def _is_settled_by_nobody(self, hold: Hold) -> bool:
         return not hold.is_settling and id(hold.job) in self._holds
