@@ -1,4 +1,4 @@
-"""Leases: renewed as long as a job runs, lost when its process is not; and the end of grab_for."""
+"""Leases: renewed while a job runs, lost when its process does not; and the end of grab_for."""
 
 import os
 import signal
