@@ -91,6 +91,8 @@ TYPES = {
     "an arg that is text": ({"arg": """'"as usual"'"""}, "RuntimeError: as usual"),
     "an arg that is a number": ({"arg": "1000000000000"}, "RuntimeError: 1000000000000"),
     "times that are text": ({"insert_time": "'yesterday'"}, "RuntimeError: as usual"),
+    "a priority that is text": ({"priority": "'high'"}, "RuntimeError: as usual"),
+    "a priority that is bytes": ({"priority": "x'00'"}, "RuntimeError: as usual"),
     "times that are fractions": ({"run_after": "1.5"}, "RuntimeError: as usual"),
 }
 #: Functions that no worker performs, whatever their names would name elsewhere.

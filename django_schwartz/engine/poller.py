@@ -43,10 +43,10 @@ class Poller:
 
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
     """The highest priority first; at one priority the functions take turns."""
-    turns: dict[tuple[int, int], int] = defaultdict(int)
-    ranked: list[tuple[tuple[int, int, int], Job]] = []
-    for place, job in enumerate(sorted(jobs, key=lambda job: (job.run_after, job.jobid))):
-        level = (-(job.priority or 0), job.func_id)
+    turns: dict[tuple[float, int], int] = defaultdict(int)
+    ranked: list[tuple[tuple[float, int, int], Job]] = []
+    for place, job in enumerate(sorted(jobs, key=_place_of)):
+        level = (-_number(job.priority), job.func_id)
         turns[level] += 1
         ranked.append(((level[0], turns[level], place), job))
     ranked.sort(key=lambda entry: entry[0])
@@ -124,7 +124,7 @@ class LevelledQueue(PlainQueue):
             equals[level.priority] += 1
         shared = [replace(x, share=-(-limit // equals[x.priority])) for x in self._levels]
         random.shuffle(shared)
-        shared.sort(key=lambda level: -level.priority)
+        shared.sort(key=lambda level: -_number(level.priority))
         return [*self._first_of_others(), *shared]
 
     def _first_of_others(self) -> Iterable[Level]:
@@ -141,7 +141,7 @@ class LevelledQueue(PlainQueue):
         for job in grabbed:
             level = job.func_id, job.priority or 0
             known = last.get(level)
-            if known is None or (known.run_after, known.jobid) < (job.run_after, job.jobid):
+            if known is None or _place_of(known) < _place_of(job):
                 last[level] = job
         return [_from(last.get((x.funcid, x.priority)), x) for x in self._levels]
 
@@ -150,4 +150,14 @@ def _from(job: Job | None, level: Level) -> Level:
     """The level from that job on."""
     if job is None:
         return level
-    return replace(level, since=(unix_seconds(job.run_after or 0), job.jobid))
+    return replace(level, since=_place_of(job))
+
+
+def _place_of(job: Job) -> tuple[int, int]:
+    """What decides between jobs of one level."""
+    return unix_seconds(job.run_after or 0), job.jobid
+
+
+def _number(priority: object) -> float:
+    """A priority to reckon with; SQLite keeps text in any column."""
+    return priority if isinstance(priority, int | float) else 0

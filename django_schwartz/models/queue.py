@@ -104,7 +104,8 @@ class JobQuerySet(models.QuerySet["Job"]):
             leases[job.grabs, job.leases].append(job.jobid)
         is_held = models.Q(pk__in=[])
         for (grabs, untils), jobids in leases.items():
-            is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until__in=untils)
+            for until in untils:
+                is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until=until)
         return self.filter(is_held)
 
     # Selection
