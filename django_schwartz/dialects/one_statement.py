@@ -84,15 +84,16 @@ class OneStatement(Dialect):
                 UNION ALL
                 SELECT level.funcid, ({self._highest(jobs, "level", next_one)})
                 FROM level WHERE level.priority IS NOT NULL
-            ), head AS (
+            ), head AS MATERIALIZED (
                 SELECT level.funcid, level.priority, (
                     SELECT job.jobid FROM {jobs.table} AS job
                     WHERE {self._is_due("level")} ORDER BY job.run_after, job.jobid LIMIT 1
                 ) AS jobid FROM level WHERE level.priority >= %s
             )
-            SELECT head.funcid, head.priority, job.run_after, job.jobid
-            FROM head JOIN {jobs.table} AS job ON job.jobid = head.jobid
-            ORDER BY head.priority DESC"""
+            SELECT head.funcid, head.priority, (
+                SELECT job.run_after FROM {jobs.table} AS job WHERE job.jobid = head.jobid
+            ), head.jobid
+            FROM head WHERE head.jobid IS NOT NULL ORDER BY head.priority DESC"""
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(sql, [self._given(funcids), floor or -32_768])
             rows = cursor.fetchall()
@@ -106,8 +107,11 @@ class OneStatement(Dialect):
             f" WHERE job.funcid = {of}.funcid AND {where} ORDER BY {PRIORITY} DESC LIMIT 1"
         )
 
-    #: SQL of a job that comes no sooner than its level begins.
-    has_come = "(job.run_after, job.jobid) >= (level.since, level.jobid)"
+    #: SQL of a job that comes no sooner than its level begins. With run_after compared once more
+    #: PostgreSQL sees that few jobs are meant, and reads the index on priorities.
+    has_come = (
+        "job.run_after >= level.since AND (job.run_after, job.jobid) >= (level.since, level.jobid)"
+    )
 
     def _is_due(self, level: str) -> str:
         return (

@@ -28,6 +28,10 @@ class Poller:
         kind = LevelledQueue if client.prioritize and not client.is_choosy else PlainQueue
         self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
 
+    @property
+    def is_wanted(self) -> bool:
+        return self._hands.has_abilities
+
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` due jobs, in the order in which they are to be performed."""
         grabbed: list[Job] = []
@@ -96,13 +100,16 @@ class LevelledQueue(PlainQueue):
         self._next_look = 0.0
 
     def grab(self, lease: Lease, limit: int) -> list[Job]:
-        if not self._levels or time.monotonic() >= self._next_look:
-            levels = self._look(lease)
-            if levels is None:
-                return super().grab(lease, limit)
-            self._levels = levels
-        if not self._levels:
-            return []
+        reads_on = self._levels and time.monotonic() < self._next_look
+        if reads_on and (grabbed := self._grab_on(lease, limit)):
+            return grabbed
+        levels = self._look(lease)
+        if levels is None:
+            return super().grab(lease, limit)
+        self._levels = levels
+        return self._grab_on(lease, limit) if levels else []
+
+    def _grab_on(self, lease: Lease, limit: int) -> list[Job]:
         queue = Job.objects.using(self._alias)
         grabbed = queue.grab_levels(self._shares(limit), lease, limit=limit)
         self._served = {job.func_id for job in grabbed}

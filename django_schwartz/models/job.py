@@ -26,7 +26,7 @@ from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status,
 from django_schwartz.models.queue import JobQuerySet, Moments
 from django_schwartz.models.quick import QuicklyMade
 from django_schwartz.models.rows import MICROSECONDS, SECONDS
-from django_schwartz.transactions import Certain, Tentative, may_be_rolled_back
+from django_schwartz.transactions import Certain, Tentative
 from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
@@ -35,7 +35,8 @@ logger = logging.getLogger("django_schwartz")
 class Holder(Protocol):
     """Records the verdicts of the jobs that it holds, together and a little later."""
 
-    def record(self, job: "Job", outcome: Outcome) -> None: ...
+    def record(self, job: "Job", outcome: Outcome) -> bool:
+        """Take the outcome, to be recorded soon; False if it must be recorded at once instead."""
 
     def stop_renewing(self, jobs: "Iterable[Job]") -> None:
         """Leave the leases of these jobs as they are, since their holder writes to their rows."""
@@ -483,9 +484,8 @@ class Job(QuicklyMade):
             return False
         self._ended, self._said = time.monotonic(), outcome
         self.completed_at, self.result = self._time_by_grab(), result
-        if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
+        if self.holder and self.holder.record(self, outcome):
             self._settled = Certain()
-            self.holder.record(self, outcome)
             return True
         self.did_something = recorded = self.record(outcome)
         return recorded

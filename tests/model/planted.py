@@ -17,7 +17,7 @@ def grabs_not_compared(patch):
 
     def as_read(job):
         rows = Job.objects.using(job.alias)
-        return rows.filter(pk=job.pk, grabbed_until=job._lease)
+        return rows.filter(pk=job.pk, grabbed_until=job.leases[0])
 
     patch.setattr(Job, "as_read", as_read)
 
