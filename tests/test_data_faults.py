@@ -162,7 +162,8 @@ def test_a_worker_needs_to_read_and_write_rows_and_nothing_else(as_role):
 
 
 def test_who_only_dispatches_needs_to_read_and_insert_jobs_and_functions(as_role):
-    as_role("SELECT, INSERT", "django_schwartz_job", "django_schwartz_funcmap")
+    tables = ("job", "funcmap", "workerprocess")  # of the last it only reads who is idle
+    as_role("SELECT, INSERT", *[f"django_schwartz_{table}" for table in tables])
     client = TheSchwartz(["postgresql"])
 
     first = client.dispatch_async("Late", uniqkey="one")
