@@ -246,6 +246,11 @@ class TheSchwartz:
         self.all_abilities.append(funcname)
         self.current_abilities.append(funcname)
 
+    def abilities(self, *, is_async: bool | None = None) -> list[str]:
+        """The names of all abilities, or of those whose work() is a coroutine, or is none."""
+        names = dict.fromkeys(self.all_abilities)
+        return [name for name in names if is_async in {None, registry.get(name).is_async()}]
+
     def can_do_all(self) -> None:
         """Announce all workers that are registered, and by look_for_abilities() all to come."""
         self._looked_up = set()

@@ -109,9 +109,7 @@ class UnixTimeField(DateTimeField):
         except OverflowError:
             return FIRST if ticks < 0 else LAST
 
-    def from_db_value(
-        self, value: int | None, expression: object = None, connection: object = None
-    ) -> datetime | None:
+    def from_db_value(self, value: int | None, *args: object) -> datetime | None:
         return self.moment(value)
 
     def to_python(self, value: Any) -> Any:

@@ -19,12 +19,17 @@ LONGEST_SECONDS = 5
 
 
 class Housekeeping:
-    """For these databases. The clock (seconds) is given, for tests to decide."""
+    """For these databases, until `is_over`. The clock (seconds) is given, for tests to decide."""
 
     def __init__(
-        self, aliases: Sequence[str], *, clock: Callable[[], float] = time.monotonic
+        self,
+        aliases: Sequence[str],
+        *,
+        is_over: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._aliases = aliases
+        self._is_over = is_over
         self._clock = clock
         self._next_round = clock()
 
@@ -43,7 +48,7 @@ class Housekeeping:
 
     def _purge(self, alias: str) -> None:
         ends_at = self._clock() + LONGEST_SECONDS
-        while purge(alias) >= BATCH and self._clock() < ends_at:
+        while purge(alias) >= BATCH and self._clock() < ends_at and not self._is_over():
             pass
 
 

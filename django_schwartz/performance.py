@@ -1,15 +1,17 @@
 """One worker at one job, and at those it does along with it: its code's doings become outcomes."""
 
 import logging
+from collections.abc import Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import Error as AnyDatabaseError
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.exceptions import ArgUnreadable
-from django_schwartz.models import Job
+from django_schwartz.models import Job, Outcome
 from django_schwartz.signals import printable
 from django_schwartz.worker import Worker, current_job, registry
 
@@ -33,6 +35,11 @@ class StopNow(BaseException):
     """The process must end before the job does; user code that runs is left where it is."""
 
 
+async def perform_async(job: Job) -> None:
+    """The same for a worker whose work() is a coroutine, in a task of its own."""
+    await Performance(job, registry[job.funcname]).run_async()
+
+
 def perform(job: Job) -> None:
     """Have the job's worker perform it.
 
@@ -41,6 +48,27 @@ def perform(job: Job) -> None:
     once, and database errors when an outcome could not be recorded; the lease then ends by itself.
     """
     Performance(job, registry[job.funcname]).run()
+
+
+class Afterwards:
+    """The holder of a job that a coroutine performs: its verdict is recorded afterwards."""
+
+    def __init__(self) -> None:
+        self._given: list[tuple[Job, Outcome]] = []
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        self._given.append((job, outcome))
+
+    def record_all(self) -> None:
+        for job, outcome in self._given:
+            job.holder = None
+            job.did_something = job.record(outcome)
+
+    def finish_recording(self) -> None:
+        pass
+
+    def stop_renewing(self, jobs: Iterable[Job]) -> None:
+        pass
 
 
 class Performance:
@@ -73,11 +101,36 @@ class Performance:
         except StopNow:
             self._give_back_the_held()
             raise
+        self._conclude(error)
+
+    def _conclude(self, error: BaseException | None) -> None:
+        """See to it that each job has a verdict, now that the worker is done."""
         if error is None:
             self._fail_the_unsettled()
         else:
             self._fail_the_current(error)
         self._give_back_the_held()
+
+    async def run_async(self) -> None:
+        """The same in a task of its own, for a worker whose work() is a coroutine."""
+        current_job.set(self.job)
+        current_performance.set(self)
+        if self.job.is_lapsed and await sync_to_async(fails_as_crashed)(self.job):
+            return
+        if fails_as_unreadable(self.job):
+            return
+        self.job.begin()
+        try:
+            await self._coroutine()
+        except BaseException as error:  # noqa: BLE001 - as in _call()
+            await sync_to_async(self._conclude)(error)
+        else:
+            if not all(job.has_verdict for job in self.held):
+                await sync_to_async(self._conclude)(None)
+
+    def _coroutine(self) -> Coroutine[Any, Any, object]:
+        coroutine: Any = self.worker().work(self.job)
+        return coroutine  # type: ignore[no-any-return]
 
     def _work(self) -> BaseException | None:
         """Run the worker's code and clean up after it. Gives what it raised."""
@@ -85,9 +138,24 @@ class Performance:
         if connection.in_atomic_block:
             return self._work_in_savepoint(connection)
         try:
-            return self._call()
+            return self._call_atomically() if self.worker.atomic else self._call()
         finally:
             leave_no_transaction(connection)
+
+    def _call_atomically(self) -> BaseException | None:
+        """Call in a transaction, of which nothing stays but what was completed."""
+        try:
+            with transaction.atomic(using=self.job.alias):
+                error = self._call()
+                self._roll_back_unless_completed(error)
+        except AnyDatabaseError as refused:  # by the commit
+            return refused
+        return error
+
+    def _roll_back_unless_completed(self, error: BaseException | None) -> None:
+        is_completed = error is None and self.job.did_something and not self.job.has_failed
+        if self.worker.atomic and not is_completed:
+            transaction.set_rollback(True, using=self.job.alias)
 
     def _work_in_savepoint(self, connection: BaseDatabaseWrapper) -> BaseException | None:
         """Work inside somebody's atomic(): failed statements must not spoil the outcome."""
@@ -97,6 +165,7 @@ class Performance:
         block._from_testcase = outer._from_testcase
         with block:
             error = self._call()
+            self._roll_back_unless_completed(error)
             if not can_go_on(connection):
                 transaction.set_rollback(True, using=connection.alias)
         return error
@@ -105,7 +174,10 @@ class Performance:
         self.job.begin()
         try:
             self.is_in_user_code = True
-            self.worker().work(self.job)
+            if self.worker.is_async():
+                self._call_coroutine()
+            else:
+                self.worker().work(self.job)
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
@@ -113,6 +185,15 @@ class Performance:
         finally:
             self.is_in_user_code = False
         return None
+
+    def _call_coroutine(self) -> None:
+        """Run it in a loop of its own, where nothing may be recorded before it has ended."""
+        afterwards = Afterwards()
+        self.job.holder = self.job.holder or afterwards
+        try:
+            async_to_sync(self._coroutine)()
+        finally:
+            afterwards.record_all()
 
     def _fail_the_current(self, error: BaseException) -> None:
         job = current_job.get() or self.job
@@ -129,7 +210,7 @@ class Performance:
 
     def _fail_the_unsettled(self) -> None:
         for job in self.held:
-            if not job.has_verdict:
+            if not job.has_verdict and not job.repeat_failure():
                 job.failed(NO_VERDICT)
 
     def _give_back_the_held(self) -> None:

@@ -45,7 +45,9 @@ class Runner:
         self.healthcheck = healthcheck
         self.performed = 0
         self._stopping = threading.Event()
-        self._housekeeping = Housekeeping(client.databases.aliases, clock=clock)
+        self._housekeeping = Housekeeping(
+            client.databases.aliases, is_over=self._stopping.is_set, clock=clock
+        )
         self._lookout = Lookout(client, clock=clock)
         self._trouble = ""
 

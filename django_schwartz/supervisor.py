@@ -135,7 +135,7 @@ class Supervisor:
         self._solo = Solo(orders)
         self._lease_seconds = int(orders.terms["lease_seconds"])
         self._aftermath = Aftermath(orders.databases, lease_seconds=self._lease_seconds)
-        self._housekeeping = Housekeeping(orders.databases)
+        self._housekeeping = Housekeeping(orders.databases, is_over=lambda: self.is_stopping)
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)
@@ -197,9 +197,8 @@ class Supervisor:
     def _is_over(self) -> bool:
         if not all(slot.is_free for slot in self._all):
             return False
-        return self.is_stopping or (
-            all(slot.is_done for slot in self._slots) and not self._aftermath.has_suspects
-        )
+        is_work_left = self._has_released or self._aftermath.has_suspects
+        return self.is_stopping or (all(slot.is_done for slot in self._slots) and not is_work_left)
 
     def _start_missing(self) -> None:
         if self._has_released and all(slot.is_done for slot in self._slots):

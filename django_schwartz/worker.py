@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django_schwartz.exceptions import UnknownFunction
@@ -35,6 +36,9 @@ class Worker:
     retry_delay: float = 0
     #: Seconds that the exit status is kept after the job has left the queue; 0 keeps none.
     keep_exit_status_for: int = 0
+    #: Whether what work() writes to the job's database and the job's completion are one
+    #: transaction, which is rolled back where the job fails or its lease is lost.
+    atomic: bool = False
     #: Seconds that a worker may hold a job.
     grab_for: int = 3600
     #: Seconds that errors are kept after their job has left the queue.
@@ -82,6 +86,11 @@ class Worker:
     def may_retry(cls, error: BaseException) -> bool:
         """Whether a job that raised this is to be retried, if it has retries left."""
         return isinstance(error, cls.retry_on) and not isinstance(error, cls.fail_on)
+
+    @classmethod
+    def is_async(cls) -> bool:
+        """Whether work() is a coroutine, many of which one thread performs at a time."""
+        return iscoroutinefunction(cls.work)
 
     @classmethod
     def policy(cls, name: str, *args: object) -> float:

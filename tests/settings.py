@@ -5,6 +5,7 @@ of the tests find the same databases by DJANGO_SCHWARTZ_TEST_RUN.
 """
 
 import atexit
+import json
 import os
 import shutil
 import sys
@@ -26,7 +27,8 @@ if ARE_TESTS and not IS_CHILD:
 FOLDER = Path(os.environ[RUN_VARIABLE]) if ARE_TESTS else None
 QUEUE = str(FOLDER / "queue.sqlite3") if FOLDER else ":memory:"
 
-#: For child processes: a database that is not there, and an app of the test's own.
+#: For child processes: a database that is not there, and an app of the test's own; and, in JSON as
+#: DJANGO_SCHWARTZ_TEST_SETTINGS, what more is in SCHWARTZ.
 ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
 EXTRA_APPS = os.environ.get("DJANGO_SCHWARTZ_TEST_APP", "").split()
 
@@ -64,7 +66,10 @@ TASKS = {
         "OPTIONS": {"keep_results_for": 60},
     },
 }
-SCHWARTZ = {"DATABASES": [os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")]}
+SCHWARTZ = {
+    "DATABASES": [os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")],
+    **json.loads(os.environ.get("DJANGO_SCHWARTZ_TEST_SETTINGS", "{}")),
+}
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -19,6 +19,7 @@ DEFAULTS = {
     "strict_remove_ability": False,
     "retry_seconds": 30,
     "poll_seconds": 1,
+    "lease_seconds": 60,
     "max_arg_bytes": 1_048_576,
 }
 
@@ -30,6 +31,7 @@ OTHERS = {
     "strict_remove_ability": True,
     "retry_seconds": 0.5,
     "poll_seconds": 0.1,
+    "lease_seconds": 5,
     "max_arg_bytes": 100,
 }
 
@@ -55,6 +57,7 @@ def test_the_keys_are_the_fields_in_capitals():
         "STRICT_REMOVE_ABILITY",
         "RETRY_SECONDS",
         "POLL_SECONDS",
+        "LEASE_SECONDS",
         "MAX_ARG_BYTES",
     )
 
@@ -103,7 +106,7 @@ def test_an_unknown_key_is_improperly_configured_and_the_known_ones_are_told(set
 
     assert str(raised.value) == (
         "SCHWARTZ has no key 'RETRY_SECOND'. Known: DATABASES, PRIORITIZE, FLOOR, BATCH_SIZE, "
-        "STRICT_REMOVE_ABILITY, RETRY_SECONDS, POLL_SECONDS, MAX_ARG_BYTES."
+        "STRICT_REMOVE_ABILITY, RETRY_SECONDS, POLL_SECONDS, LEASE_SECONDS, MAX_ARG_BYTES."
     )
 
 

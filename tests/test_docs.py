@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.checks import ERROR
-from django.core.management import CommandError, load_command_class
+from django.core.management import load_command_class
 from django.dispatch import Signal
 from django.test import SimpleTestCase, override_settings
 
@@ -129,9 +129,7 @@ def commands():
 
 
 def param_of(sample, words):
-    is_to_come = "--processes" in words
-    marks = pytest.mark.xfail(raises=CommandError) if is_to_come else ()
-    return pytest.param(sample, words, marks=marks, id=f"{sample} {words}")
+    return pytest.param(sample, words, id=f"{sample} {words}")
 
 
 @pytest.mark.parametrize(("sample", "words"), list(commands()))

@@ -1,7 +1,5 @@
 """A grab holds a job for a while, and changes nothing else of it."""
 
-import os
-import socket
 import threading
 
 import pytest
@@ -11,6 +9,7 @@ from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import Lease, ServerTime
 from django_schwartz.fields import unix_seconds
+from django_schwartz.identity import process_name
 from django_schwartz.models import Job
 from tests.rows import GRAB, LOOK, lease_elsewhere, row_of, statements
 from tests.threads import in_threads
@@ -142,7 +141,7 @@ def test_every_grab_has_a_name_of_its_own_that_tells_the_process(client, dialect
     names = [grab().grabbed_by, grab().grabbed_by]
 
     assert names[0] != names[1]
-    assert {name.rpartition(":")[0] for name in names} == {f"{socket.gethostname()}:{os.getpid()}"}
+    assert {name.rpartition(":")[0] for name in names} == {process_name()}
 
 
 def test_the_grabber_has_the_job_as_it_is_in_the_database(handle, dialect):

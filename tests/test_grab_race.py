@@ -102,7 +102,11 @@ def test_of_two_processes_that_saw_the_job_free_one_performs_it(client, manage, 
     handle = client.dispatch_async("Note")
 
     processes = [
-        manage("runschwartz", "--until-done", PYTHONPATH=tmp_path, DJANGO_SCHWARTZ_TEST_APP="race")
+        manage(
+            *("runschwartz", "--processes", 0, "--until-done"),
+            PYTHONPATH=tmp_path,
+            DJANGO_SCHWARTZ_TEST_APP="race",
+        )
         for _ in range(2)
     ]
     outputs = [process.communicate(timeout=60)[0] for process in processes]

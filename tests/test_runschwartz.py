@@ -82,9 +82,9 @@ def test_it_ends_after_max_jobs(client, manage):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_the_running_job_finish(manage, slow_job, client, number):
     handle, begun = slow_job("first", 1)
-    waiting = client.dispatch_async("Note", "never begun")
     process = manage("runschwartz", "--threads", 1)
     until(begun.exists)
+    waiting = client.dispatch_async("Note", "never begun")
 
     process.send_signal(number)
     output = run_to_end(process)

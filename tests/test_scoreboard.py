@@ -1,13 +1,12 @@
 """Who performs which job, since when and until when. After t/scoreboard.t."""
 
-import os
 import re
-import socket
 
 import pytest
 
 from django_schwartz import Worker, register
 from django_schwartz.fields import unix_seconds
+from django_schwartz.identity import process_name
 from django_schwartz.models import Error, ExitStatus, Job
 
 
@@ -36,7 +35,7 @@ def test_a_job_tells_which_process_performs_it(client, dialect, seen):
 
     client.work_once()
 
-    here = re.escape(f"{socket.gethostname()}:{os.getpid()}:")
+    here = re.escape(f"{process_name()}:")
     assert re.fullmatch(here + r"\d+", seen[0].grabbed_by)
 
 

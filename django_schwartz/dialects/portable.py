@@ -291,7 +291,8 @@ class Dialect:
             return Inserted(jobid, *cursor.fetchone())
 
     def _insert_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        values = ", ".join([self._placeholders(tuple(map(_kind_of, row))) for row in rows])
+        kinds = [tuple(map(_kind_of, row)) for row in rows]
+        values = ", ".join([self._placeholders(row, self.now_us) for row in kinds])
         params = [value for row in rows for value in row if value is not None]
         return f"INSERT INTO {jobs.table} ({self._columns(jobs)}) VALUES {values}", params
 
@@ -302,8 +303,11 @@ class Dialect:
         return self._quoted_columns
 
     @cache  # noqa: B019 # there is one dialect of each vendor, for ever
-    def _placeholders(self, kinds: tuple[type | None, ...]) -> str:
-        """The placeholders of a row, whose values are None, Later, or something else."""
+    def _placeholders(self, kinds: tuple[type | None, ...], now_us: str) -> str:
+        """The placeholders of a row, whose values are None, Later, or something else.
+
+        `now_us` is the clock in force, which a test may have moved.
+        """
         pairs = zip(INSERTED, kinds, strict=True)
         return f"({', '.join([self._placeholder(*pair) for pair in pairs])})"
 

@@ -2,16 +2,18 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from django_schwartz.engine.crew import interrupt
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.settler import Settler
 from django_schwartz.models import Job
+from django_schwartz.scoreboard import BEAT_SECONDS as TELL_SECONDS
+from django_schwartz.scoreboard import Scoreboard
 from django_schwartz.signals import printable
 
 logger = logging.getLogger("django_schwartz")
@@ -25,9 +27,18 @@ GRACE_BEATS = 10
 class Beat:
     """`on_stuck` is called when a job does not stop though its time is over."""
 
-    def __init__(self, holds: Holds, settler: Settler, *, on_stuck: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        holds: Holds,
+        settler: Settler,
+        scoreboards: list[Scoreboard],
+        *,
+        on_stuck: Callable[[], object],
+    ) -> None:
         self._holds = holds
         self._settler = settler
+        self._scoreboards = scoreboards
+        self._next_telling = 0.0
         self._on_stuck = on_stuck
         self._beats_over: dict[int, int] = {}
         self._stopping = threading.Event()
@@ -44,6 +55,8 @@ class Beat:
         while not self._stopping.wait(BEAT_SECONDS):
             self._renew()
             self._end_overdue()
+            self._tell()
+        self._on_scoreboards(Scoreboard.leave)
         connections.close_all()
 
     def _renew(self) -> None:
@@ -56,6 +69,20 @@ class Beat:
         for job in lost:
             self._settler.call(job.become_lost)  # its receivers are user code
 
+    def _tell(self) -> None:
+        if time.monotonic() >= self._next_telling:
+            self._next_telling = time.monotonic() + TELL_SECONDS
+            jobs = self._holds.performed()
+            self._on_scoreboards(lambda scoreboard: scoreboard.beat(jobs))
+
+    def _on_scoreboards(self, tell: Callable[[Scoreboard], object]) -> None:
+        for scoreboard in self._scoreboards:
+            try:
+                tell(scoreboard)
+            except AnyDatabaseError as error:
+                logger.debug("the scoreboard in %r: %s", scoreboard.using, printable(error))
+                connections[scoreboard.using].close()
+
     def _end_overdue(self) -> None:
         overdue = self._holds.overdue()
         self._beats_over = {id(h.job): self._beats_over.get(id(h.job), 0) + 1 for h in overdue}
@@ -63,7 +90,8 @@ class Beat:
             beats = self._beats_over[id(hold.job)]
             if beats == 1:
                 self._settler.call(partial(fail_as_overdue, hold.job, hold.grab_for))
-                interrupt(hold)
+                if hold.interrupt:
+                    hold.interrupt()
             elif beats == GRACE_BEATS:
                 self._on_stuck()
 

@@ -5,12 +5,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from django_schwartz.connections import tend_connections
-from django_schwartz.engine.holds import Hold, Holds
+from django_schwartz.engine.holds import Holds
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.models import Job
 from django_schwartz.performance import Overdue, perform
@@ -131,21 +132,16 @@ class Crew:
                 self._idle -= 1
 
     def _perform(self, job: Job) -> None:
-        self._holds.begin(job)
+        self._holds.begin(job, partial(interrupt, threading.get_ident()))
         try:
             perform(job)
         except (AnyDatabaseError, UnknownFunction):
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:
             self._holds.end(job)
-            if not job.is_left_to_holder:
-                self._holds.drop([job])
             tend_connections(self._aliases)
 
 
-def interrupt(hold: Hold) -> None:
-    """Raise Overdue in the thread that performs this job, at its next step in Python."""
-    if hold.thread_id is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(hold.thread_id), ctypes.py_object(Overdue)
-        )
+def interrupt(thread_id: int) -> None:
+    """Raise Overdue in a thread, at its next step in Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(Overdue))

@@ -4,7 +4,9 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 
 from django.db import Error as AnyDatabaseError
@@ -20,12 +22,14 @@ from django_schwartz.engine.hands import Hands
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.lane import Lane
 from django_schwartz.engine.ledger import Farewell, Ledger
+from django_schwartz.engine.loop import Loop
 from django_schwartz.engine.poller import Poller
 from django_schwartz.engine.settler import Settler
 from django_schwartz.exceptions import one_line
 from django_schwartz.lookout import Lookout
 from django_schwartz.memory import resident_bytes
 from django_schwartz.models import Job
+from django_schwartz.scoreboard import Scoreboard
 from django_schwartz.signals import printable
 from django_schwartz.wakeup import Ears
 
@@ -80,7 +84,8 @@ class Engine:
         self._lookout = Lookout(client)
         self._holds = Holds(ledger)
         self._settler = Settler(self._holds)
-        self._beat = Beat(self._holds, self._settler, on_stuck=self._give_up)
+        scoreboards = [Scoreboard(alias, abilities=client.abilities()) for alias in self._aliases]
+        self._beat = Beat(self._holds, self._settler, scoreboards, on_stuck=self._give_up)
         watched = [] if assigned else self._aliases
         self._ears = Ears(watched, poll_seconds=terms.poll_seconds)
         self._has_room = threading.Event()
@@ -95,10 +100,24 @@ class Engine:
 
     def _make_lanes(self, assigned: Connection | None) -> list[Lane]:
         on_room = self._wake if assigned else self._has_room.set
-        hands = Hands(self._client, self._holds, self._ledger, self._terms.lease_seconds)
-        poller = Assignments(hands, assigned, wake=self._ears.wake) if assigned else Poller(hands)
         crew = Crew(self._holds, self._aliases, threads=self._terms.threads, on_room=on_room)
-        return [Lane(poller, crew)]
+        if assigned:  # whatever it is, it is performed alone
+            hands = self._hands(self._client.abilities)
+            return [Lane(Assignments(hands, assigned, wake=self._ears.wake), crew)]
+        loop = Loop(self._holds, size=self._terms.async_concurrency, on_room=on_room)
+        return [
+            Lane(Poller(self._hands(partial(self._client.abilities, is_async=False))), crew),
+            Lane(Poller(self._hands(partial(self._client.abilities, is_async=True))), loop),
+        ]
+
+    def _hands(self, abilities: Callable[[], list[str]]) -> Hands:
+        return Hands(
+            self._client,
+            self._holds,
+            self._ledger,
+            abilities=abilities,
+            lease_seconds=self._terms.lease_seconds,
+        )
 
     def stop(self) -> None:
         """Have run() return after the running jobs; what was not begun is given back.

@@ -12,16 +12,23 @@ from django_schwartz.models import Job
 
 
 class Hands:
-    """Grabs for the abilities of a client, by leases that are renewed.
+    """Grabs for a client, by leases that are renewed.
 
     A lease is `lease_seconds` long, or as long as the worker's grab_for if that is less.
     """
 
     def __init__(
-        self, client: TheSchwartz, holds: Holds, ledger: Ledger, lease_seconds: int
+        self,
+        client: TheSchwartz,
+        holds: Holds,
+        ledger: Ledger,
+        *,
+        abilities: Callable[[], list[str]],
+        lease_seconds: int,
     ) -> None:
         self.client = client
         self.holds = holds
+        self._abilities = abilities
         self._ledger = ledger
         self._lease_seconds = lease_seconds
         #: By alias, a grab whose reply did not come, and when it was made.
@@ -29,7 +36,7 @@ class Hands:
 
     def take(self, alias: str, grab: Callable[[Lease], list[Job]]) -> list[Job]:
         """What the grab grabs; or what the one before it grabbed, whose reply was lost."""
-        terms = self.client.lease(self.client.all_abilities, alias)
+        terms = self.client.lease(self._abilities(), alias)
         if alias in self._unanswered:
             lease, leased_at = self._unanswered[alias]
             found = _found(alias, lease)

@@ -22,9 +22,12 @@ class Hold:
     leased_at: float
     grab_for: float
     begun_at: float | None = None
-    thread_id: int | None = None
+    #: Has the job stop, while it is performed.
+    interrupt: Callable[[], object] | None = None
     #: Whether its outcome is being recorded: then the lease stays as that was told it is.
     is_settling: bool = False
+    #: Whether the settler has its outcome.
+    is_queued: bool = False
 
     @property
     def lease_ends(self) -> float:
@@ -57,18 +60,26 @@ class Holds:
             self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
         job.holder = self.holder
 
-    def begin(self, job: Job) -> None:
-        """Note that this thread performs the job now."""
+    def begin(self, job: Job, interrupt: Callable[[], object]) -> None:
+        """Note that the job is performed now; `interrupt` has it stop, from another thread."""
         hold = self._holds[id(job)]
-        hold.thread_id, hold.begun_at = threading.get_ident(), self._clock()
+        hold.interrupt, hold.begun_at = interrupt, self._clock()
         self._ledger.begin(hold.slot)
 
     def end(self, job: Job) -> None:
         """Note that its worker's code is done with it."""
         hold = self._holds.get(id(job))
         if hold:
-            hold.begun_at = hold.thread_id = None
+            hold.begun_at = hold.interrupt = None
             self._ledger.end(hold.slot)
+        if hold and not hold.is_queued:
+            self.drop([job])
+
+    def queue(self, job: Job) -> None:
+        """Note that the settler records the job's outcome, and drops it then."""
+        hold = self._holds.get(id(job))
+        if hold:
+            hold.is_queued = True
 
     def stop_renewing(self, jobs: Iterable[Job]) -> None:
         with self._lock:
@@ -90,6 +101,10 @@ class Holds:
         """When the job's lease ends by our clock; in the past when it is not held."""
         hold = self._holds.get(id(job))
         return hold.lease_ends if hold else 0
+
+    def performed(self) -> list[Job]:
+        """The jobs that are being performed."""
+        return [hold.job for hold in list(self._holds.values()) if hold.begun_at is not None]
 
     def overdue(self) -> list[Hold]:
         """The holds of jobs that have been performed for longer than their grab_for."""

@@ -46,6 +46,7 @@ class Settler:
         self._thread.join()
 
     def record(self, job: Job, outcome: Outcome) -> None:
+        self._holds.queue(job)
         self._waiting.put(Settlement(job, outcome))
 
     def stop_renewing(self, jobs: Iterable[Job]) -> None:

@@ -48,9 +48,7 @@ class ArgField(models.BinaryField):  # type: ignore[type-arg]
         super().contribute_to_class(cls, name, private_only)
         setattr(cls, name, ArgValue())
 
-    def from_db_value(
-        self, value: Any, expression: object = None, connection: object = None
-    ) -> bytes | None:
+    def from_db_value(self, value: Any, *args: object) -> bytes | None:
         return None if value is None else bytes(value)
 
     def to_python(self, value: Any) -> Any:

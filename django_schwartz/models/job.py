@@ -5,8 +5,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, Self
 
+from asgiref.sync import sync_to_async
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Greatest
@@ -85,13 +87,13 @@ class Job(QuicklyMade):
 
     #: Who holds the job for its worker and records its verdict, in a process of many jobs.
     holder: Holder | None = None
-    #: Whether the holder was told the verdict, which it records by and by.
-    is_left_to_holder = False
 
     _funcname: str | None = None
     _grabbed: float | None = None
     _begun: float | None = None
     _ended: float | None = None
+    #: The verdict that was given last, though it may have been rolled back since.
+    _said: Outcome | None = None
     #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
     _renewal: tuple[int, ...] = ()
     _settled: Tentative | None = None
@@ -354,6 +356,37 @@ class Job(QuicklyMade):
             )
         )
 
+    def repeat_failure(self) -> bool:
+        """Record again the failure that a rollback undid; False if there was none."""
+        return self.has_failed and self._said is not None and self._finish(self._said)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last verdict was a failure."""
+        return self._said is not None and self._said.failure is not None
+
+    async def acompleted(self, result: object = None) -> bool:
+        """completed() for coroutines."""
+        return await sync_to_async(self.completed)(result)
+
+    async def areplace_with(self, *jobs: "Job") -> bool:
+        """replace_with() for coroutines."""
+        return await sync_to_async(self.replace_with)(*jobs)
+
+    async def afailed(self, message: object = "", exit_status: int | None = None) -> bool:
+        """failed() for coroutines."""
+        return await sync_to_async(self.failed)(message, exit_status)
+
+    async def apermanent_failure(
+        self, message: object = "", exit_status: int | None = None
+    ) -> bool:
+        """permanent_failure() for coroutines."""
+        return await sync_to_async(self.permanent_failure)(message, exit_status)
+
+    async def adeclined(self, run_after: "datetime | timedelta | int | None" = None) -> bool:
+        """declined() for coroutines."""
+        return await sync_to_async(self.declined)(run_after)
+
     def crashed(self, message: str) -> bool:
         """Record, as its holder, that the process which performed the job died.
 
@@ -400,12 +433,12 @@ class Job(QuicklyMade):
         if outcome.run_after is None:
             self.as_read().update(grabbed_by=None)  # so that the end of the lease is no crash
             return True
-        return self._record(outcome)
+        return self.record(outcome)
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
         self._declined = Tentative(self.alias)
-        return self._record(Outcome(verdict=Verdict.GIVEN_BACK))
+        return self.record(Outcome(verdict=Verdict.GIVEN_BACK))
 
     def add_failure(self, message: object = "") -> Error | None:
         """Record an error, which counts as a failure, and nothing else; None if the lease is lost.
@@ -444,13 +477,13 @@ class Job(QuicklyMade):
     def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
         if self._is_too_late_for(outcome) or self.is_lost:
             return False
-        self._ended = time.monotonic()
+        self._ended, self._said = time.monotonic(), outcome
         self.completed_at, self.result = self._time_by_grab(), result
         if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
-            self.did_something = self.is_left_to_holder = True
+            self.did_something = True
             self.holder.record(self, outcome)
             return True
-        self.did_something = recorded = self._record(outcome)
+        self.did_something = recorded = self.record(outcome)
         return recorded
 
     def _is_too_late_for(self, outcome: Outcome) -> bool:
@@ -463,7 +496,8 @@ class Job(QuicklyMade):
         self.is_lost = True
         signals.lease_lost.send_robust(type(self), job=self)
 
-    def _record(self, outcome: Outcome) -> bool:
+    def record(self, outcome: Outcome) -> bool:
+        """Write the outcome now; whether the job was still held. For verdicts, see above."""
         if self.is_lost:
             return False
         if self.holder:
@@ -476,12 +510,20 @@ class Job(QuicklyMade):
         return True
 
     def become_recorded(self, outcome: Outcome) -> None:
-        """Tell that the outcome is in the database."""
+        """Tell that the outcome is in the database, as soon as it is committed."""
         if outcome.exit_status is None:
             self._become_released()
-        signals.job_finished.send_robust(
-            type(self), job=self, outcome=outcome, runtime=self.runtime
+        tell = partial(
+            signals.job_finished.send_robust,
+            type(self),
+            job=self,
+            outcome=outcome,
+            runtime=self.runtime,
         )
+        if self.driver.in_atomic_block:
+            transaction.on_commit(tell, using=self.alias)
+        else:
+            tell()
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:

@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections, models
@@ -15,6 +14,7 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual
 from django_schwartz import signals
 from django_schwartz.dialects import INSERTED, Lease, Level, Row, ServerTime, dialect_of
 from django_schwartz.exceptions import SchwartzError
+from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
 from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch
@@ -28,7 +28,7 @@ INSERT_BATCH = 1000
 DUPLICATE_LOOKS = 10
 
 #: What turns a column's value into the attribute of this name.
-Reader = tuple[str, Callable[[Any], Any]]
+Reader = tuple[str, Callable[..., Any]]
 #: Where these are in a row.
 FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 
@@ -146,19 +146,19 @@ class JobQuerySet(models.QuerySet["Job"]):
         fields = {field.column: field for field in self.model._meta.concrete_fields}
         columns = [fields.get(column[0], column[0]) for column in cursor.description]
         names = [getattr(column, "attname", column) for column in columns]
-        readers: list[Reader] = [
-            (field.attname, partial(field.from_db_value, expression=None, connection=cursor.db))
+        readers = [
+            (field.attname, _remembering(field.from_db_value, field))
             for field in columns
             if hasattr(field, "from_db_value")
         ]
-        return [
-            self._made_of(dict(zip(names, row, strict=True)), readers) for row in cursor.fetchall()
-        ]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return [self._made_of(values, readers) for values in rows]
 
     def _made_of(self, values: dict[str, Any], readers: list[Reader]) -> "Job":
+        connection = connections[self.db]
         for name, read in readers:
             if values[name] is not None:
-                values[name] = read(values[name])
+                values[name] = read(values[name], None, connection)
         job = self.model.__new__(self.model)
         job.__dict__.update(values)
         job._state = ModelState()
@@ -255,6 +255,18 @@ class JobQuerySet(models.QuerySet["Job"]):
         raise SchwartzError(
             f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
         )
+
+
+def _remembering(read: Callable[..., Any], field: "models.Field[Any, Any]") -> Callable[..., Any]:
+    """The same, each moment made once: those of a batch are often the same."""
+    moments: dict[int, Any] = {}
+
+    def remembered(value: int, *args: object) -> Any:
+        if value not in moments:
+            moments[value] = read(value, *args)
+        return moments[value]
+
+    return remembered if isinstance(field, UnixTimeField) else read
 
 
 def _told(grabbed: "list[Job]") -> "list[Job]":

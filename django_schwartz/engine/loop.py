@@ -1,0 +1,90 @@
+"""The loop: one thread that performs the jobs of coroutines, many at a time."""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from django_schwartz.engine.holds import Holds
+from django_schwartz.models import Job
+from django_schwartz.performance import perform_async
+
+logger = logging.getLogger("django_schwartz")
+
+
+class Loop:
+    """In the place of a Crew; `size` is the number of jobs that it performs at a time."""
+
+    def __init__(self, holds: Holds, *, size: int, on_room: Callable[[], object]) -> None:
+        self.size = size
+        self._holds = holds
+        self._on_room = on_room
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="event loop", daemon=True)
+        self._waiting: deque[Job] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_open = True
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> int:
+        return self.size - len(self._tasks)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, jobs: Iterable[Job]) -> None:
+        self._waiting.extend(jobs)
+        self._loop.call_soon_threadsafe(self._go_on)
+
+    def take_back(self) -> list[Job]:
+        taken: list[Job] = []
+        while self._waiting:
+            try:
+                taken.append(self._waiting.pop())
+            except IndexError:  # the loop was faster
+                break
+        return taken
+
+    def stop(self) -> None:
+        self._is_open = False
+        self._loop.call_soon_threadsafe(self._go_on)
+
+    def join(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def _go_on(self) -> None:
+        """In the loop: begin with what there is room for, and end when all is done."""
+        while self._is_open and self._waiting and len(self._tasks) < self.size:
+            job = self._waiting.popleft()
+            task = self._loop.create_task(self._perform(job))
+            self._holds.begin(job, partial(self._loop.call_soon_threadsafe, task.cancel))
+            self._tasks.add(task)
+            task.add_done_callback(self._forget)
+        if not self._is_open and not self._tasks:
+            self._loop.stop()
+
+    async def _perform(self, job: Job) -> None:
+        try:
+            await perform_async(job)
+        except Exception:
+            logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
+        finally:
+            self._holds.end(job)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._go_on()
+        self._on_room()

@@ -1,0 +1,106 @@
+"""A worker process that dies: its job is charged, comes back at once, and no other suffers."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.engine.conftest import traces
+from tests.waiting import until
+
+ENDS = {
+    "SIGKILL": "The worker died: signal 9 (SIGKILL).",
+    "SIGSEGV": "The worker died: signal 11 (SIGSEGV).",
+    "SIGABRT": "The worker died: signal 6 (SIGABRT).",
+    "exit": "The worker died: exit code 3.",
+}
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_a_job_whose_process_dies_is_told_how_and_performed_again(client, start):
+    handles = {how: client.dispatch_async("Die", how) for how in ENDS}
+
+    running = start("--threads", 1, "--until-done")
+
+    assert running.end() == 0, running.output
+    assert {how: handle.failure_log for how, handle in handles.items()} == {
+        how: [message] for how, message in ENDS.items()
+    }
+    assert {how: traces(handle) for how, handle in handles.items()} == {
+        how: ["begun", "begun"] for how in ENDS
+    }
+    assert [handle.exit_status for handle in handles.values()] == [0, 0, 0, 0]
+    for message in ENDS.values():
+        assert f"died: {message.removeprefix('The worker died: ').removesuffix('.')}" in (
+            running.output
+        )
+
+
+def test_the_job_of_a_killed_process_comes_back_within_seconds(start, sleeper):
+    handle, pid_of = sleeper(0.5)
+    running = start("--processes", 2)
+    first = pid_of()
+
+    killed_at = time.monotonic()
+    os.kill(first, signal.SIGKILL)
+    until(lambda: handle.failures == 1)
+    charged_after = time.monotonic() - killed_at
+    until(lambda: not handle.is_pending)
+
+    assert charged_after < 3
+    assert handle.failure_log == ["The worker died: signal 9 (SIGKILL)."]
+    assert handle.exit_status == 0
+    until(lambda: len(running.children) == 2)
+    assert first not in running.children
+    assert running.stop() == 0
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_crash_suspects_are_isolated_and_only_those_that_die_alone_are_charged(client, start):
+    good = [client.dispatch_async("Good", 0.02) for _ in range(30)]
+    bad = [client.dispatch_async("Poison") for _ in range(3)]
+
+    running = start("--processes", 2, "--threads", 4, "--until-done")
+
+    assert running.end(100) == 0, running.output
+    assert [handle.exit_status for handle in good] == [0] * 30
+    assert [handle.failures for handle in good] == [0] * 30
+    assert [handle.exit_status for handle in bad] == [1] * 3
+    assert [handle.failure_log for handle in bad] == [
+        ["The worker died: signal 9 (SIGKILL)."] * 2
+    ] * 3
+
+
+@pytest.mark.only_on("sqlite")
+def test_what_the_last_death_released_is_performed_too(client, start):
+    bad = [client.dispatch_async("Poison") for _ in range(2)]
+
+    running = start("--until-done")
+
+    assert running.end() == 0, running.output
+    assert [handle.exit_status for handle in bad] == [1, 1]
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_odd_ends_of_a_job_are_its_failures_and_its_process_lives(client, start):
+    names = ["Exit", "Interrupted", "NoMemory", "OddError", "OddArg"]
+    handles = {name: client.dispatch_async(name) for name in names}
+    good = client.dispatch_async("Good")
+    unknown = client.dispatch_async("Unheard")
+
+    running = start("--until-done")
+
+    assert running.end() == 0, running.output
+    assert "died" not in running.output
+    logs = {name: handles[name].failure_log for name in names}
+    assert logs["Exit"] == ["SystemExit: 4"]
+    assert logs["Interrupted"] == ["KeyboardInterrupt: "]
+    assert logs["NoMemory"][0].startswith("MemoryError")
+    assert logs["OddError"][0].startswith(r"ValueError: nul \x00 surrogate \ud800 xxx")
+    assert logs["OddArg"] == [r"again \udfff\x00"]
+    assert [handle.exit_status for handle in handles.values()] == [1, 1, 1, 1, 0]
+    assert good.exit_status == 0
+    assert unknown.is_pending
+    assert unknown.failures == 0
+    assert unknown.job.grabs == 0

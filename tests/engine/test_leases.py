@@ -1,0 +1,101 @@
+"""Leases: renewed as long as a job runs, lost when its process is not; and the end of grab_for."""
+
+import os
+import signal
+
+import pytest
+
+from tests.engine.conftest import traces
+from tests.waiting import until
+
+pytestmark = pytest.mark.only_on("sqlite", "postgresql")
+
+OVERDUE = "The job was stopped: it took longer than its grab_for of 1 seconds."
+
+
+def test_nobody_takes_a_job_that_outlasts_its_lease(start_with_short_leases, sleeper):
+    handle, pid_of = sleeper(5)
+
+    running = start_with_short_leases("--processes", 2, "--until-done")
+    pid_of()
+
+    assert running.end() == 0, running.output
+    assert traces(handle) == ["begun", "done"]
+    assert handle.exit_status == 0
+    assert handle.failures == 0
+    assert "lease lost" not in running.output
+
+
+def test_a_zombie_has_nothing_to_say(start_with_short_leases, sleeper):
+    handle, pid_of = sleeper(2.5)
+    zombie = start_with_short_leases()
+    pid = pid_of()
+    os.kill(pid, signal.SIGSTOP)
+    supervisors = [zombie.process.pid]
+    os.kill(supervisors[0], signal.SIGSTOP)  # which would replace its process
+    try:
+        other = start_with_short_leases()
+        until(lambda: len(traces(handle)) == 2)
+        os.kill(pid, signal.SIGCONT)
+        zombie.wait_for("lease lost")
+    finally:
+        os.kill(supervisors[0], signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: not handle.is_pending)
+
+    assert handle.exit_status == 0
+    assert traces(handle).count("begun") == 2
+    assert handle.failure_log == [
+        "The lease ended with no outcome: the worker that held the job died, or was away."
+    ]
+    assert "completed" in other.output
+    assert "completed" not in zombie.output
+    assert other.stop() == 0
+    assert zombie.stop() == 0
+
+
+def test_a_process_that_is_stopped_for_long_is_replaced(start_with_short_leases, sleeper):
+    handle, pid_of = sleeper(1)
+    running = start_with_short_leases()
+    pid = pid_of()
+
+    os.kill(pid, signal.SIGSTOP)
+    running.wait_for("gave no sign of life")
+
+    until(lambda: not handle.is_pending)
+    assert handle.exit_status == 0
+    assert running.stop() == 0
+
+
+@pytest.mark.parametrize("funcname", ["ShortSleep", "ShortSpin"])
+def test_a_job_over_its_grab_for_is_stopped_with_a_message(start, sleeper, client, funcname):
+    handle, pid_of = sleeper(60, funcname=funcname)
+    running = start()
+    pid_of()
+    other = client.dispatch_async("Good", 0.5)
+
+    until(lambda: not handle.is_pending)
+
+    assert handle.failure_log == [OVERDUE]
+    assert handle.exit_status == 1
+    until(lambda: other.exit_status == 0)
+    assert "replaced" not in running.output
+    assert running.stop() == 0, running.output
+    assert traces(other) == ["done"]
+
+
+def test_a_job_that_cannot_be_stopped_is_left_with_its_process(start, sleeper, client):
+    handle, pid_of = sleeper(60, funcname="ShortSleepInC")
+    long, _ = sleeper(8, name="long")
+    running = start()
+    pid = pid_of()
+
+    until(lambda: not handle.is_pending)
+    until(lambda: pid not in running.children)
+    after = client.dispatch_async("Good")
+    until(lambda: after.exit_status == 0)
+
+    assert handle.failure_log == [OVERDUE]
+    assert long.exit_status == 0
+    assert traces(long) == ["begun", "done"]
+    assert running.stop() == 0, running.output

@@ -1,0 +1,116 @@
+"""How it ends: what runs is finished, or given back uncounted; nothing is left behind."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.engine.conftest import is_alive, traces
+from tests.waiting import until
+
+pytestmark = pytest.mark.only_on("sqlite")
+
+NUMBERS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
+def test_a_signal_has_it_finish_what_runs_and_begin_nothing(start, sleeper, number):
+    handle, pid_of = sleeper(1)
+    running = start("--threads", 1)
+    child = pid_of()
+    waiting, _ = sleeper(0, name="waiting")
+
+    running.send_signal(number)
+
+    assert running.end() == 0, running.output
+    assert handle.exit_status == 0
+    assert traces(waiting) == []
+    assert waiting.job.grabbed_until is None
+    assert not is_alive(child)
+
+
+def test_ctrl_c_reaches_every_process_and_interrupts_no_job(start, sleeper):
+    handle, pid_of = sleeper(1)
+    running = start()
+    child = pid_of()
+
+    os.kill(child, signal.SIGINT)
+    running.send_signal(signal.SIGINT)
+
+    assert running.end() == 0, running.output
+    assert handle.exit_status == 0
+    assert "KeyboardInterrupt" not in running.output
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_what_outlasts_the_shutdown_timeout_is_given_back_uncounted(start, sleeper):
+    handle, pid_of = sleeper(60)
+    running = start("--shutdown-timeout", 0.5)
+    child = pid_of()
+
+    stopped_at = time.monotonic()
+    code = running.stop()
+
+    assert code == 0, running.output
+    assert time.monotonic() - stopped_at < 10
+    assert handle.job.grabbed_until is None
+    assert handle.failures == 0
+    assert not is_alive(child)
+
+
+def test_a_second_signal_ends_it_at_once_and_gives_the_job_back(start, sleeper):
+    handle, pid_of = sleeper(60)
+    running = start()
+    child = pid_of()
+
+    running.send_signal(signal.SIGINT)
+    running.wait_for("finishing what runs")
+    running.send_signal(signal.SIGTERM)
+
+    assert running.end(10) == 128 + signal.SIGTERM, running.output
+    assert handle.job.grabbed_until is None
+    assert handle.failures == 0
+    assert not is_alive(child)
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_an_idle_worker_leaves_at_once(start, client):
+    handle = client.dispatch_async("Good")
+    running = start("--delay", 600)
+    until(lambda: handle.exit_status == 0)
+
+    stopped_at = time.monotonic()
+
+    assert running.stop() == 0, running.output
+    assert time.monotonic() - stopped_at < 3
+
+
+def test_a_stop_before_its_processes_are_ready_is_not_lost(start):
+    running = start("--processes", 2)
+    until(lambda: running.children)
+
+    running.send_signal(signal.SIGTERM)
+
+    assert running.end(20) == 0, running.output
+    assert running.children == []
+
+
+def test_the_children_of_a_killed_supervisor_finish_their_jobs_and_leave(start, sleeper, client):
+    handle, pid_of = sleeper(1.5)
+    running = start("--processes", 2)
+    child = pid_of()
+    until(lambda: len(running.children) == 2)
+    children = running.children
+
+    running.send_signal(signal.SIGKILL)
+    running.process.wait()
+    other = start("--until-done")
+    later = client.dispatch_async("Good")
+    until(lambda: not any(is_alive(pid) for pid in children))
+
+    assert child in children
+    assert other.end() == 0, other.output
+    assert [handle.exit_status, later.exit_status] == [0, 0]
+    assert traces(handle) == ["begun", "done"]
+    assert handle.failures == 0
