@@ -56,6 +56,13 @@ def exact_ticks(value: object, *, tick: timedelta) -> Ticks:
     return int(ticks) if ticks.denominator == 1 else ticks
 
 
+def _whole_number(value: object) -> int | None:
+    """The number in a column; None for text and blobs, which SQLite keeps in any."""
+    if isinstance(value, float) and math.isfinite(value):
+        return math.ceil(value)
+    return value if isinstance(value, int) else None
+
+
 if TYPE_CHECKING:
     DateTimeField = models.DateTimeField[
         datetime | float | Decimal | str | Combinable | None, datetime | None
@@ -109,8 +116,8 @@ class UnixTimeField(DateTimeField):
         except OverflowError:
             return FIRST if ticks < 0 else LAST
 
-    def from_db_value(self, value: int | None, *args: object) -> datetime | None:
-        return self.moment(value)
+    def from_db_value(self, value: object, *args: object) -> datetime | None:
+        return self.moment(_whole_number(value))
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, datetime) or hasattr(value, "resolve_expression"):
@@ -257,7 +264,7 @@ class GreaterThanOrEqual(MomentLookup, lookups.IntegerGreaterThanOrEqual):
 
 @UnixTimeField.register_lookup
 class Exact(MomentLookup, lookups.IntegerFieldExact):
-    """Finds nothing between two ticks."""
+    """Finds nothing between two ticks, and at an edge of the calendar all that reads as it."""
 
     @staticmethod
     def rounded(ticks: Ticks) -> Ticks:
@@ -267,6 +274,12 @@ class Exact(MomentLookup, lookups.IntegerFieldExact):
         if isinstance(self.rhs, Fraction):
             raise EmptyResultSet
         return super().process_rhs(compiler, connection)
+
+    def get_rhs_op(self, connection: BaseDatabaseWrapper, rhs: str) -> str:
+        ticks = self.lhs.output_field.ticks
+        if self.rhs in (ticks(FIRST), ticks(LAST)):
+            return f"<= {rhs}" if self.rhs < 0 else f">= {rhs}"
+        return super().get_rhs_op(connection, rhs)
 
 
 @UnixTimeField.register_lookup

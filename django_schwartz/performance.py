@@ -1,7 +1,7 @@
 """One worker at one job, and at those it does along with it: its code's doings become outcomes."""
 
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -56,12 +56,12 @@ class Afterwards:
     def __init__(self) -> None:
         self._given: list[tuple[Job, Outcome]] = []
 
-    def record(self, job: Job, outcome: Outcome) -> None:
+    def record(self, job: Job, outcome: Outcome) -> bool:
         self._given.append((job, outcome))
+        return True
 
     def record_all(self) -> None:
         for job, outcome in self._given:
-            job.holder = None
             job.did_something = job.record(outcome)
 
     def finish_recording(self) -> None:
@@ -128,9 +128,9 @@ class Performance:
             if not all(job.has_verdict for job in self.held):
                 await sync_to_async(self._conclude)(None)
 
-    def _coroutine(self) -> Coroutine[Any, Any, object]:
+    async def _coroutine(self) -> None:
         coroutine: Any = self.worker().work(self.job)
-        return coroutine  # type: ignore[no-any-return]
+        await coroutine
 
     def _work(self) -> BaseException | None:
         """Run the worker's code and clean up after it. Gives what it raised."""
@@ -188,11 +188,12 @@ class Performance:
 
     def _call_coroutine(self) -> None:
         """Run it in a loop of its own, where nothing may be recorded before it has ended."""
-        afterwards = Afterwards()
-        self.job.holder = self.job.holder or afterwards
+        holder, afterwards = self.job.holder, Afterwards()
+        self.job.holder = holder or afterwards
         try:
             async_to_sync(self._coroutine)()
         finally:
+            self.job.holder = holder
             afterwards.record_all()
 
     def _fail_the_current(self, error: BaseException) -> None:

@@ -105,4 +105,4 @@ def start_anew() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     arguments = get_child_arguments()
-    os.execv(arguments[0], arguments)  # noqa: S606 - our own command line
+    os.execv(arguments[0], arguments)  # noqa: S606 - our own command line  # nosec B606

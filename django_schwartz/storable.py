@@ -190,7 +190,7 @@ class _Image:
             value = self.value()
             key = read_key()
             if key in pairs:  # "\xe9" and "\xc3\xa9" are two keys to Perl
-                raise StorableError(f"two keys of a hash read as {key!r}")
+                raise StorableError("two keys of a hash read the same")
             if key is not None:
                 pairs[key] = value
         return pairs

@@ -6,6 +6,12 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+class Certain:
+    """A fact that nothing can roll back."""
+
+    holds = True
+
+
 class Tentative:
     """A fact written to a database: it holds until what wrote it is rolled back.
 

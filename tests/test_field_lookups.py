@@ -48,6 +48,17 @@ def test_comparisons_are_exact(database, name, lookup, offset, found):
     assert Event.objects.exclude(**condition).exists() is not found
 
 
+@pytest.mark.parametrize("number", [10**18, -(10**18), 2**63 - 1, -(2**63)])
+def test_what_reads_as_an_edge_of_the_calendar_is_found_by_what_it_reads_as(database, number):
+    Event.objects.create()
+    Event.objects.update(starts=number)
+    edge = Event.objects.get().starts
+
+    assert Event.objects.filter(starts=edge).exists()
+    assert not Event.objects.exclude(starts=edge).exists()
+    assert not Event.objects.filter(starts=MOMENT).exists()
+
+
 @pytest.mark.parametrize(
     ("first", "last", "found"),
     [(-0.5, 0.5, True), (0, 0, True), (0.1, 0.5, False), (-0.5, -0.1, False)],

@@ -1,9 +1,10 @@
 """TaskWorker: performs the tasks of one function. Each function has a child of its own."""
 
 from collections.abc import Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from django.db import transaction
+from asgiref.sync import sync_to_async
 
 from django_schwartz.backend.compat import AnyTask, InvalidTaskBackend, TaskContext, task_backends
 from django_schwartz.backend.telling import tell_started
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 KEEP_RESULTS_FOR = 604_800
 
 #: What a Worker and a SchwartzTask say in the same words.
-POLICY = ("max_retries", "retry_delay", "retry_on", "fail_on", "grab_for")
+POLICY = ("max_retries", "retry_delay", "retry_on", "fail_on", "grab_for", "atomic")
 
 
 class UnfitValue(Exception):
@@ -31,35 +32,25 @@ class TaskWorker(Worker):
 
     def work(self, job: "Job") -> None:
         try:
-            if getattr(self.task, "atomic", False):
-                self._work_atomically(job)
-            else:
-                job.completed(self._value(job))
+            job.completed(self._value(job))
         except UnfitValue as unfit:
             job.permanent_failure(unfit.__cause__)
 
-    def _work_atomically(self, job: "Job") -> None:
-        with transaction.atomic(using=job.alias):
-            if not job.completed(self._value(job)):
-                transaction.set_rollback(True, using=job.alias)
-
     def _value(self, job: "Job") -> Any:
         """What the function gives, as JSON has it. Raises UnfitValue; the function, anything."""
-        value = self._call(job, *_call_in(job))
-        try:
-            return json_value(value)
-        except (TypeError, ValueError) as error:
-            raise UnfitValue from error
+        args, kwargs = self._begin(job)
+        return _fit(self.task.call(*args, **kwargs))
 
-    def _call(self, job: "Job", args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def _begin(self, job: "Job") -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """Tell that the task runs; gives what its function is to be called with."""
         from django_schwartz.backend.results import result_of_running
 
+        args, kwargs = _call_in(job)
         running = result_of_running(job)
         tell_started(running)
         if self.task.takes_context:
             args = [TaskContext(task_result=running), *args]
-        # The one place where a task runs: an async one gets an event loop of its own here.
-        return self.task.call(*args, **kwargs)
+        return args, kwargs
 
     def get_retry_delay(self, failures: int) -> float:
         backoff = getattr(self.task, "backoff", None)
@@ -79,6 +70,25 @@ class TaskWorker(Worker):
 
     def get_keep_errors_for(self) -> int:
         return max(self.keep_errors_for, self.get_keep_exit_status_for())
+
+
+class AsyncTaskWorker(TaskWorker):
+    """The same for a coroutine function, many of which one event loop performs at a time."""
+
+    async def work(self, job: "Job") -> None:  # type: ignore[override] # as Worker allows
+        try:
+            args, kwargs = await sync_to_async(self._begin)(job)
+            job.completed(_fit(await self.task.func(*args, **kwargs)))
+        except UnfitValue as unfit:
+            job.permanent_failure(unfit.__cause__)
+
+
+def _fit(value: Any) -> Any:
+    """The value as JSON has it. Raises UnfitValue."""
+    try:
+        return json_value(value)
+    except (TypeError, ValueError) as error:
+        raise UnfitValue from error
 
 
 def _call_in(job: "Job") -> tuple[list[Any], dict[str, Any]]:
@@ -101,7 +111,6 @@ def worker_of(task: AnyTask) -> type[TaskWorker]:
     """A worker class for the task's function, with the task's policy."""
     policy = {name: getattr(task, name) for name in POLICY if hasattr(task, name)}
     names = {"__module__": task.func.__module__, "__qualname__": task.func.__qualname__}
-    made = type(
-        task.name, (TaskWorker,), {**policy, **names, "task": task, "funcname": task.module_path}
-    )
+    kind = AsyncTaskWorker if iscoroutinefunction(task.func) else TaskWorker
+    made = type(task.name, (kind,), {**policy, **names, "task": task, "funcname": task.module_path})
     return cast("type[TaskWorker]", made)

@@ -5,13 +5,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import connections
 
-from django_schwartz.dialects.portable import INSERTED, LAPSED, Dialect, Inserted, Lease, Level, Row
+from django_schwartz.dialects.portable import (
+    INSERTED,
+    LAPSED,
+    MOST_GRABS,
+    Dialect,
+    Inserted,
+    Lease,
+    Level,
+    Row,
+)
 
 if TYPE_CHECKING:
     from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
 
 #: How a job's priority counts, in the words of the index on it.
 PRIORITY = "COALESCE(job.priority, 0)"
+
+
+#: After the last number that fits the column comes the first again.
+NEXT_GRAB = f"grabs %% {MOST_GRABS} + 1"
 
 
 class OneStatement(Dialect):
@@ -33,7 +46,7 @@ class OneStatement(Dialect):
     ) -> "list[Job]":
         seconds, numbers = _seconds_of(lease)
         sql = (
-            f"UPDATE {jobs.table} SET grabs = grabs + 1, grabbed_at = {self.now_us},"
+            f"UPDATE {jobs.table} SET grabs = {NEXT_GRAB}, grabbed_at = {self.now_us},"
             f" grabbed_by = CASE WHEN grabbed_until > 0 AND grabbed_until <= {self.now}"
             f" AND grabbed_by IS NOT NULL THEN %s ELSE %s END,"
             f" grabbed_until = {self.now} + {seconds}"
@@ -71,15 +84,16 @@ class OneStatement(Dialect):
                 UNION ALL
                 SELECT level.funcid, ({self._highest(jobs, "level", next_one)})
                 FROM level WHERE level.priority IS NOT NULL
-            ), head AS (
+            ), head AS MATERIALIZED (
                 SELECT level.funcid, level.priority, (
                     SELECT job.jobid FROM {jobs.table} AS job
                     WHERE {self._is_due("level")} ORDER BY job.run_after, job.jobid LIMIT 1
                 ) AS jobid FROM level WHERE level.priority >= %s
             )
-            SELECT head.funcid, head.priority, job.run_after, job.jobid
-            FROM head JOIN {jobs.table} AS job ON job.jobid = head.jobid
-            ORDER BY head.priority DESC"""
+            SELECT head.funcid, head.priority, (
+                SELECT job.run_after FROM {jobs.table} AS job WHERE job.jobid = head.jobid
+            ), head.jobid
+            FROM head WHERE head.jobid IS NOT NULL ORDER BY head.priority DESC"""
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(sql, [self._given(funcids), floor or -32_768])
             rows = cursor.fetchall()
@@ -93,8 +107,11 @@ class OneStatement(Dialect):
             f" WHERE job.funcid = {of}.funcid AND {where} ORDER BY {PRIORITY} DESC LIMIT 1"
         )
 
-    #: SQL of a job that comes no sooner than its level begins.
-    has_come = "(job.run_after, job.jobid) >= (level.since, level.jobid)"
+    #: SQL of a job that comes no sooner than its level begins. With run_after compared once more
+    #: PostgreSQL sees that few jobs are meant, and reads the index on priorities.
+    has_come = (
+        "job.run_after >= level.since AND (job.run_after, job.jobid) >= (level.since, level.jobid)"
+    )
 
     def _is_due(self, level: str) -> str:
         return (

@@ -49,6 +49,8 @@ SCOREBOARD = "django_schwartz_workerprocess"
 IDLE_WORKER = f"EXISTS (SELECT 1 FROM {SCOREBOARD} WHERE is_idle)"
 #: The dialect of each vendor.
 DIALECTS: "dict[str, Dialect]" = {}
+#: The most that the column `grabs` holds.
+MOST_GRABS = 2**31 - 1
 #: Looks at the queue for one grab, when others were faster with every candidate.
 LOOKS = 10
 #: What a holder's id ends with when the lease before its own ended with no outcome.
@@ -220,7 +222,7 @@ class Dialect:
         return bool(
             unchanged.filter(grabbed_until__lte=ServerTime()).update(
                 grabbed_until=ServerTime() + lease.seconds[job.funcid],
-                grabs=F("grabs") + 1,
+                grabs=F("grabs") % MOST_GRABS + 1,
                 grabbed_by=_holder_of(job, lease),
                 grabbed_at=ServerMicroseconds(),
             )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import Error, connections
+from django.db import Error, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.dialects.bulk import Bulk
@@ -125,6 +125,10 @@ class PostgreSQL(OneStatement):
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         if state := _sqlstate(error):
             return state.startswith(self.UNAVAILABLE)
+        # What the server did not say, psycopg 3 did: that the connection is lost. By now Django may
+        # have made another, which is usable.
+        if isinstance(error, OperationalError) and hasattr(error.__cause__, "sqlstate"):
+            return True
         return super().is_unavailable(connection, error)
 
     def is_deadlock(self, error: Error) -> bool:

@@ -34,6 +34,10 @@ class Assignments:
         except EOFError:
             pass
 
+    @property
+    def is_wanted(self) -> bool:
+        return True
+
     def poll(self, limit: int) -> list[Job]:
         """The next job, when the one before it is done with."""
         if len(self._hands.holds):

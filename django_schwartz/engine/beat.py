@@ -90,8 +90,7 @@ class Beat:
             beats = self._beats_over[id(hold.job)]
             if beats == 1:
                 self._settler.call(partial(fail_as_overdue, hold.job, hold.grab_for))
-                if hold.interrupt:
-                    hold.interrupt()
+                self._holds.interrupt(hold)
             elif beats == GRACE_BEATS:
                 self._on_stuck()
 

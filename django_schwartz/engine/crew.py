@@ -97,17 +97,13 @@ class Crew:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        while self._is_open:
+        while job := self._next():
             try:
-                self._perform_next()
+                self._perform(job)
             except Overdue:
+                self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
         connections.close_all()
-
-    def _perform_next(self) -> None:
-        job = self._next()
-        if job is not None:
-            self._perform(job)
 
     def _next(self) -> Job | None:
         while self._is_open:

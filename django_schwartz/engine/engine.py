@@ -93,13 +93,14 @@ class Engine:
         self._lanes = self._make_lanes(assigned)
         self._trouble = ""
         self._is_listening = False
+        self._is_asleep = False
         self._started_at = time.monotonic()
         self.grabbed = 0
         #: Whether a job would not stop, so that the process has to end while it still runs.
         self.is_stuck = False
 
     def _make_lanes(self, assigned: Connection | None) -> list[Lane]:
-        on_room = self._wake if assigned else self._has_room.set
+        on_room = self._tell_of_room
         crew = Crew(self._holds, self._aliases, threads=self._terms.threads, on_room=on_room)
         if assigned:  # whatever it is, it is performed alone
             hands = self._hands(self._client.abilities)
@@ -132,6 +133,12 @@ class Engine:
         self._has_room.set()
         self._ears.wake()
 
+    def _tell_of_room(self) -> None:
+        """The same, at little cost while it does not wait for jobs."""
+        self._has_room.set()
+        if self._is_asleep:
+            self._ears.wake()
+
     def _give_up(self) -> None:
         self.is_stuck = True
         self.stop()
@@ -152,14 +159,14 @@ class Engine:
                 self._ears.hush()
             elif len(self._holds) >= MOST_HELD:
                 self._settler.finish_recording()
-            elif not any(lane.room for lane in self._lanes):
+            elif not any(lane.room for lane in self._wanted_lanes):
                 self._wait_for_room()
             elif not self._terms.until_done:
                 self._wait_for_jobs()
             elif held_nothing and self._knows_all():
                 return Farewell.DONE
             else:
-                self._has_room.wait(LOOK_SECONDS)
+                self._wait_for_room()
         is_told_to = self._stopping.is_set() and not self.is_stuck
         return Farewell.STOPPED if is_told_to else Farewell.RECYCLED
 
@@ -180,7 +187,7 @@ class Engine:
     def _is_spent(self) -> bool:
         terms = self._terms
         return (
-            self._wanted <= 0
+            self._wanted < 1  # max_jobs with its jitter is no whole number
             or time.monotonic() > self._started_at + terms.max_age
             or (terms.max_rss < math.inf and (resident_bytes() or 0) > terms.max_rss)
         )
@@ -209,19 +216,36 @@ class Engine:
 
     def _knows_all(self) -> bool:
         """Whether every database was asked: one that is away may well have jobs that are due."""
-        return not self._client.databases.causes and not self._trouble
+        has_asked = all(lane.has_asked for lane in self._wanted_lanes)
+        return has_asked and not self._client.databases.causes and not self._trouble
+
+    @property
+    def _wanted_lanes(self) -> list[Lane]:
+        return [lane for lane in self._lanes if lane.is_wanted]
 
     def _wait_for_room(self) -> None:
-        waiting = any(lane.crew.waiting for lane in self._lanes)
-        self._has_room.wait(LOOK_SECONDS if waiting else LIFE_SECONDS)
+        is_short = self._has_waiting or self._terms.until_done
+        self._has_room.wait(LOOK_SECONDS if is_short else LIFE_SECONDS)
+        self._give_back_hoarded()
+
+    def _give_back_hoarded(self) -> None:
         for lane in self._lanes:
             self._give_back(lane.take_hoarded())
 
     def _wait_for_jobs(self) -> None:
         self._ears.listen()
-        if self._is_listening:
-            self._ears.wait()
-        self._is_listening = True  # and the databases are asked once more before the first wait
+        if not self._is_listening:
+            self._is_listening = True  # the databases are asked once more before the first wait
+            return
+        self._is_asleep = True
+        if not self._has_room.is_set():
+            self._ears.wait(LOOK_SECONDS if self._has_waiting else None)
+        self._is_asleep = False
+        self._give_back_hoarded()
+
+    @property
+    def _has_waiting(self) -> bool:
+        return any(lane.crew.waiting for lane in self._lanes)
 
     def _give_back(self, jobs: list[Job]) -> None:
         self.grabbed -= len(jobs)
@@ -240,7 +264,7 @@ class Engine:
             lane.crew.stop()
         while not all([lane.crew.join(LOOK_SECONDS) for lane in self._lanes]):  # noqa: C419
             self._ledger.show_life()
-            if self.is_stuck and len(self._holds.overdue()) == len(self._holds):
+            if self.is_stuck and len(self._holds.overdue()) == len(self._holds.performed()):
                 break
         self._settler.stop()
         self._beat.stop()

@@ -10,11 +10,15 @@ from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Job
 
+#: The shortest lease, in seconds, that a short grab_for makes.
+SHORTEST_SECONDS = 5
+
 
 class Hands:
     """Grabs for a client, by leases that are renewed.
 
-    A lease is `lease_seconds` long, or as long as the worker's grab_for if that is less.
+    A lease is `lease_seconds` long, or as long as the worker's grab_for if that is less; but long
+    enough to be renewed, and to stop a job whose grab_for is over.
     """
 
     def __init__(
@@ -33,6 +37,10 @@ class Hands:
         self._lease_seconds = lease_seconds
         #: By alias, a grab whose reply did not come, and when it was made.
         self._unanswered: dict[str, tuple[Lease, float]] = {}
+
+    @property
+    def has_abilities(self) -> bool:
+        return bool(self._abilities())
 
     def take(self, alias: str, grab: Callable[[Lease], list[Job]]) -> list[Job]:
         """What the grab grabs; or what the one before it grabbed, whose reply was lost."""
@@ -62,8 +70,8 @@ class Hands:
         self._ledger.open_grab = 0
 
     def _shortened(self, terms: Lease) -> Lease:
-        at_most = self._lease_seconds
-        return replace(terms, seconds={f: min(s, at_most) for f, s in terms.seconds.items()})
+        wanted = {funcid: max(s, SHORTEST_SECONDS) for funcid, s in terms.seconds.items()}
+        return replace(terms, seconds={f: min(s, self._lease_seconds) for f, s in wanted.items()})
 
     def _grab(
         self, alias: str, grab: Callable[[Lease], list[Job]], lease: Lease, leased_at: float

@@ -47,6 +47,8 @@ class Holds:
         self.holder: Holder | None = None
         self._lock = threading.Lock()
         self._holds: dict[int, Hold] = {}
+        #: Those that are being performed, some of which have their outcome already.
+        self._begun: dict[int, Hold] = {}
 
     def __len__(self) -> int:
         return len(self._holds)
@@ -64,16 +66,26 @@ class Holds:
         """Note that the job is performed now; `interrupt` has it stop, from another thread."""
         hold = self._holds[id(job)]
         hold.interrupt, hold.begun_at = interrupt, self._clock()
+        self._begun[id(job)] = hold
         self._ledger.begin(hold.slot)
 
     def end(self, job: Job) -> None:
         """Note that its worker's code is done with it."""
+        with self._lock:
+            begun = self._begun.pop(id(job), None)
+            if begun:
+                begun.begun_at = begun.interrupt = None
         hold = self._holds.get(id(job))
         if hold:
-            hold.begun_at = hold.interrupt = None
             self._ledger.end(hold.slot)
         if hold and not hold.is_queued:
             self.drop([job])
+
+    def interrupt(self, hold: Hold) -> None:
+        """Have the job stop, unless its worker's code is done with it."""
+        with self._lock:
+            if hold.interrupt:
+                hold.interrupt()
 
     def queue(self, job: Job) -> None:
         """Note that the settler records the job's outcome, and drops it then."""
@@ -104,12 +116,12 @@ class Holds:
 
     def performed(self) -> list[Job]:
         """The jobs that are being performed."""
-        return [hold.job for hold in list(self._holds.values()) if hold.begun_at is not None]
+        return [hold.job for hold in list(self._begun.values())]
 
     def overdue(self) -> list[Hold]:
         """The holds of jobs that have been performed for longer than their grab_for."""
         now = self._clock()
-        return [hold for hold in list(self._holds.values()) if hold.is_overdue(now)]
+        return [hold for hold in list(self._begun.values()) if hold.is_overdue(now)]
 
     # Renewal
 
@@ -125,7 +137,8 @@ class Holds:
         now = self._clock()
         groups: dict[tuple[str, int], list[Hold]] = defaultdict(list)
         for hold in list(self._holds.values()):
-            if now - hold.leased_at >= hold.lease_seconds / 3 and not hold.is_overdue(now):
+            is_waning = now - hold.leased_at >= hold.lease_seconds / 3
+            if is_waning and not hold.is_overdue(now) and self._is_settled_by_nobody(hold):
                 groups[hold.job.alias, hold.lease_seconds].append(hold)
         for (alias, _), holds in groups.items():
             seconds = int(min(now - hold.leased_at for hold in holds))
@@ -150,7 +163,10 @@ class Holds:
             if hold.job.jobid not in lost:
                 hold.job.end_renewal()
                 hold.leased_at += seconds
-        return [h.job for h in holds if h.job.jobid in lost and self._is_settled_by_nobody(h)]
+        gone = [h for h in holds if h.job.jobid in lost and self._is_settled_by_nobody(h)]
+        for hold in gone:
+            hold.is_settling = True  # there is nothing to renew, and it is told of but once
+        return [hold.job for hold in gone]
 
     def _is_settled_by_nobody(self, hold: Hold) -> bool:
         return not hold.is_settling and id(hold.job) in self._holds

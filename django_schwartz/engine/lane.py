@@ -17,6 +17,10 @@ BATCH_BYTES = 4_000_000
 class Grabs(Protocol):
     """What grabs the jobs of a lane."""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there may be anything to grab."""
+
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` jobs, in the order in which they are to be performed."""
 
@@ -65,6 +69,12 @@ class Lane:
         self._furthest = FAR_AHEAD
         self._filled_at = clock()
         self._was_full = False
+        #: Whether the last fill() had room, and so asked for jobs.
+        self.has_asked = False
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._poller.is_wanted
 
     @property
     def room(self) -> int:
@@ -75,7 +85,8 @@ class Lane:
     def fill(self, at_most: float) -> list[Job]:
         """Grab jobs for the room that there is."""
         room = int(min(self.room, at_most))
-        if room <= 0:
+        self.has_asked = room > 0
+        if not self.has_asked:
             return []
         self._learn()
         jobs = self._poller.poll(room)

@@ -28,6 +28,10 @@ class Poller:
         kind = LevelledQueue if client.prioritize and not client.is_choosy else PlainQueue
         self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
 
+    @property
+    def is_wanted(self) -> bool:
+        return self._hands.has_abilities
+
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` due jobs, in the order in which they are to be performed."""
         grabbed: list[Job] = []
@@ -43,10 +47,10 @@ class Poller:
 
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
     """The highest priority first; at one priority the functions take turns."""
-    turns: dict[tuple[int, int], int] = defaultdict(int)
-    ranked: list[tuple[tuple[int, int, int], Job]] = []
-    for place, job in enumerate(sorted(jobs, key=lambda job: (job.run_after, job.jobid))):
-        level = (-(job.priority or 0), job.func_id)
+    turns: dict[tuple[float, int], int] = defaultdict(int)
+    ranked: list[tuple[tuple[float, int, int], Job]] = []
+    for place, job in enumerate(sorted(jobs, key=_place_of)):
+        level = (-_number(job.priority), job.func_id)
         turns[level] += 1
         ranked.append(((level[0], turns[level], place), job))
     ranked.sort(key=lambda entry: entry[0])
@@ -96,13 +100,16 @@ class LevelledQueue(PlainQueue):
         self._next_look = 0.0
 
     def grab(self, lease: Lease, limit: int) -> list[Job]:
-        if not self._levels or time.monotonic() >= self._next_look:
-            levels = self._look(lease)
-            if levels is None:
-                return super().grab(lease, limit)
-            self._levels = levels
-        if not self._levels:
-            return []
+        reads_on = self._levels and time.monotonic() < self._next_look
+        if reads_on and (grabbed := self._grab_on(lease, limit)):
+            return grabbed
+        levels = self._look(lease)
+        if levels is None:
+            return super().grab(lease, limit)
+        self._levels = levels
+        return self._grab_on(lease, limit) if levels else []
+
+    def _grab_on(self, lease: Lease, limit: int) -> list[Job]:
         queue = Job.objects.using(self._alias)
         grabbed = queue.grab_levels(self._shares(limit), lease, limit=limit)
         self._served = {job.func_id for job in grabbed}
@@ -124,7 +131,7 @@ class LevelledQueue(PlainQueue):
             equals[level.priority] += 1
         shared = [replace(x, share=-(-limit // equals[x.priority])) for x in self._levels]
         random.shuffle(shared)
-        shared.sort(key=lambda level: -level.priority)
+        shared.sort(key=lambda level: -_number(level.priority))
         return [*self._first_of_others(), *shared]
 
     def _first_of_others(self) -> Iterable[Level]:
@@ -141,7 +148,7 @@ class LevelledQueue(PlainQueue):
         for job in grabbed:
             level = job.func_id, job.priority or 0
             known = last.get(level)
-            if known is None or (known.run_after, known.jobid) < (job.run_after, job.jobid):
+            if known is None or _place_of(known) < _place_of(job):
                 last[level] = job
         return [_from(last.get((x.funcid, x.priority)), x) for x in self._levels]
 
@@ -150,4 +157,14 @@ def _from(job: Job | None, level: Level) -> Level:
     """The level from that job on."""
     if job is None:
         return level
-    return replace(level, since=(unix_seconds(job.run_after or 0), job.jobid))
+    return replace(level, since=_place_of(job))
+
+
+def _place_of(job: Job) -> tuple[int, int]:
+    """What decides between jobs of one level."""
+    return unix_seconds(job.run_after or 0), job.jobid
+
+
+def _number(priority: object) -> float:
+    """A priority to reckon with; SQLite keeps text in any column."""
+    return priority if isinstance(priority, int | float) else 0

@@ -14,6 +14,7 @@ from django_schwartz.dialects import dialect_of
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job, Outcome, Settlement
 from django_schwartz.models.outcome import settle, settle_together
+from django_schwartz.transactions import may_be_rolled_back
 
 logger = logging.getLogger("django_schwartz")
 
@@ -45,9 +46,12 @@ class Settler:
         self._waiting.put(None)
         self._thread.join()
 
-    def record(self, job: Job, outcome: Outcome) -> None:
+    def record(self, job: Job, outcome: Outcome) -> bool:
+        if outcome.children or may_be_rolled_back(job.driver):
+            return False
         self._holds.queue(job)
         self._waiting.put(Settlement(job, outcome))
+        return True
 
     def stop_renewing(self, jobs: Iterable[Job]) -> None:
         self._holds.stop_renewing(jobs)
@@ -90,7 +94,7 @@ class Settler:
     def _settle(self, using: str, settlements: list[Settlement]) -> None:
         self._holds.stop_renewing(settlement.job for settlement in settlements)
         together = [entry for entry in settlements if entry.outcome.is_departure]
-        if len(together) > 1 and self._settle_together(using, together):
+        if together and self._settle_together(using, together):
             settlements = [entry for entry in settlements if not entry.outcome.is_departure]
         for settlement in settlements:
             self._settle_alone(settlement)

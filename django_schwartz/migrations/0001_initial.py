@@ -6,6 +6,7 @@ from django.db import migrations, models
 import django_schwartz.fields
 import django_schwartz.models.arg
 import django_schwartz.models.columns
+import django_schwartz.models.meta
 
 
 class Migration(migrations.Migration):
@@ -45,8 +46,8 @@ class Migration(migrations.Migration):
                 ("completed_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("runtime", models.FloatField(null=True)),
                 ("worker_id", models.CharField(max_length=255, null=True)),
-                ("result", models.JSONField(null=True)),
-                ("meta", models.JSONField(null=True)),
+                ("result", django_schwartz.models.meta.MetaField(null=True)),
+                ("meta", django_schwartz.models.meta.MetaField(null=True)),
                 (
                     "func",
                     models.ForeignKey(
@@ -132,7 +133,7 @@ class Migration(migrations.Migration):
                 ("scheduled_for", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("started_at", django_schwartz.fields.UnixMicrosecondField(null=True)),
                 ("queue_name", django_schwartz.models.columns.NameField(max_length=255, null=True)),
-                ("meta", models.JSONField(null=True)),
+                ("meta", django_schwartz.models.meta.MetaField(null=True)),
                 (
                     "func",
                     models.ForeignKey(

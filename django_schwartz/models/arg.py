@@ -49,6 +49,8 @@ class ArgField(models.BinaryField):  # type: ignore[type-arg]
         setattr(cls, name, ArgValue())
 
     def from_db_value(self, value: Any, *args: object) -> bytes | None:
+        if isinstance(value, str | int | float):  # SQLite keeps whatever SQL put there
+            return str(value).encode()
         return None if value is None else bytes(value)
 
     def to_python(self, value: Any) -> Any:

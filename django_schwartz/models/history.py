@@ -12,6 +12,7 @@ from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import ArgField
 from django_schwartz.models.columns import NameField, SmallIndex
 from django_schwartz.models.funcmap import FuncMap, OfFunction
+from django_schwartz.models.meta import MetaField
 from django_schwartz.perl_text import PerlTextField
 from django_schwartz.serializers import storable_text
 
@@ -165,8 +166,8 @@ class ExitStatus(OfFunction, models.Model):
     #: Seconds that the last attempt took.
     runtime = models.FloatField(null=True)
     worker_id = models.CharField(max_length=255, null=True)
-    result = models.JSONField(null=True)
-    meta = models.JSONField(null=True)
+    result = MetaField(null=True)
+    meta = MetaField(null=True)
 
     objects = ExitStatusQuerySet.as_manager()
 

@@ -21,11 +21,12 @@ from django_schwartz.models.columns import GrabIndex, NameField, Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
+from django_schwartz.models.meta import MetaField
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
 from django_schwartz.models.queue import JobQuerySet, Moments
 from django_schwartz.models.quick import QuicklyMade
 from django_schwartz.models.rows import MICROSECONDS, SECONDS
-from django_schwartz.transactions import Tentative, may_be_rolled_back
+from django_schwartz.transactions import Certain, Tentative
 from django_schwartz.worker import FOREVER, current_job, registry
 
 logger = logging.getLogger("django_schwartz")
@@ -34,7 +35,8 @@ logger = logging.getLogger("django_schwartz")
 class Holder(Protocol):
     """Records the verdicts of the jobs that it holds, together and a little later."""
 
-    def record(self, job: "Job", outcome: Outcome) -> None: ...
+    def record(self, job: "Job", outcome: Outcome) -> bool:
+        """Take the outcome, to be recorded soon; False if it must be recorded at once instead."""
 
     def stop_renewing(self, jobs: "Iterable[Job]") -> None:
         """Leave the leases of these jobs as they are, since their holder writes to their rows."""
@@ -70,7 +72,7 @@ class Job(QuicklyMade):
     scheduled_for = UnixMicrosecondField(null=True)
     started_at = UnixMicrosecondField(null=True)
     queue_name = NameField(max_length=255, null=True)
-    meta = models.JSONField(null=True)
+    meta = MetaField(null=True)
 
     objects = JobQuerySet.as_manager()
     quick_properties = {"funcname": "_funcname"}
@@ -96,7 +98,7 @@ class Job(QuicklyMade):
     _said: Outcome | None = None
     #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
     _renewal: tuple[int, ...] = ()
-    _settled: Tentative | None = None
+    _settled: Tentative | Certain | None = None
     _declined: Tentative | None = None
     #: The leases that ended with this holder's releases, each with whether that was rolled back.
     _released: tuple[tuple[int, Tentative], ...] = ()
@@ -437,8 +439,11 @@ class Job(QuicklyMade):
 
     def give_back(self) -> bool:
         """Release a job that its worker did not begin, for anybody to grab at once."""
+        outcome = Outcome(verdict=Verdict.GIVEN_BACK)
+        if self._is_too_late_for(outcome):
+            return False
         self._declined = Tentative(self.alias)
-        return self.record(Outcome(verdict=Verdict.GIVEN_BACK))
+        return self.record(outcome)
 
     def add_failure(self, message: object = "") -> Error | None:
         """Record an error, which counts as a failure, and nothing else; None if the lease is lost.
@@ -479,9 +484,8 @@ class Job(QuicklyMade):
             return False
         self._ended, self._said = time.monotonic(), outcome
         self.completed_at, self.result = self._time_by_grab(), result
-        if self.holder and not outcome.children and not may_be_rolled_back(self.driver):
-            self.did_something = True
-            self.holder.record(self, outcome)
+        if self.holder and self.holder.record(self, outcome):
+            self._settled = Certain()
             return True
         self.did_something = recorded = self.record(outcome)
         return recorded
@@ -513,17 +517,13 @@ class Job(QuicklyMade):
         """Tell that the outcome is in the database, as soon as it is committed."""
         if outcome.exit_status is None:
             self._become_released()
-        tell = partial(
-            signals.job_finished.send_robust,
-            type(self),
-            job=self,
-            outcome=outcome,
-            runtime=self.runtime,
-        )
         if self.driver.in_atomic_block:
-            transaction.on_commit(tell, using=self.alias)
+            transaction.on_commit(partial(self._tell, outcome, self.runtime), using=self.alias)
         else:
-            tell()
+            self._tell(outcome, self.runtime)
+
+    def _tell(self, outcome: Outcome, runtime: float | None) -> None:
+        signals.job_finished.send_robust(type(self), job=self, outcome=outcome, runtime=runtime)
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:

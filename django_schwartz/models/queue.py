@@ -16,6 +16,7 @@ from django_schwartz.dialects import INSERTED, Lease, Level, Row, ServerTime, di
 from django_schwartz.exceptions import SchwartzError
 from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
+from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch
 
@@ -103,7 +104,8 @@ class JobQuerySet(models.QuerySet["Job"]):
             leases[job.grabs, job.leases].append(job.jobid)
         is_held = models.Q(pk__in=[])
         for (grabs, untils), jobids in leases.items():
-            is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until__in=untils)
+            for until in untils:
+                is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until=until)
         return self.filter(is_held)
 
     # Selection
@@ -152,6 +154,9 @@ class JobQuerySet(models.QuerySet["Job"]):
             if hasattr(field, "from_db_value")
         ]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        funcnames = FuncMap.objects.names_of({row["func_id"] for row in rows}, using=self.db)
+        for row in rows:
+            row["_funcname"] = funcnames[row["func_id"]]
         return [self._made_of(values, readers) for values in rows]
 
     def _made_of(self, values: dict[str, Any], readers: list[Reader]) -> "Job":

@@ -15,7 +15,7 @@ OURS = "django_schwartz.backend.SchwartzBackend"
 def judged(settings, **options):
     """The ids of what is wrong with such options, as Django's own check tells them."""
     settings.TASKS = {"default": {"BACKEND": OURS, "OPTIONS": options}}
-    return [message.id for message in run_checks() if "TASKS" in message.msg]
+    return [message.id for message in run_checks(databases=[]) if "TASKS" in message.msg]
 
 
 def test_the_checks_of_djangos_tasks_are_registered(settings, database):
@@ -30,7 +30,9 @@ def test_good_options_are_not_complained_about(settings, database):
 def test_an_unknown_option_gets_a_hint(settings, database):
     settings.TASKS = {"default": {"BACKEND": OURS, "OPTIONS": {"keep_result_for": 1}}}
 
-    [message] = [message for message in run_checks() if message.id == "django_schwartz.E021"]
+    [message] = [
+        message for message in run_checks(databases=[]) if message.id == "django_schwartz.E021"
+    ]
 
     assert message.hint == "Did you mean 'keep_results_for'?"
 

@@ -32,7 +32,7 @@ class Running:
     @property
     def children(self):
         """The process ids of its worker processes."""
-        return [pid for pid in children_of(self.process.pid) if "resource_tracker" not in said(pid)]
+        return [pid for pid in children_of(self.process.pid) if is_worker(said(pid))]
 
     def wait_for(self, text, times=1, seconds=30):
         until(lambda: self.output.count(text) >= times or self.process.poll() is not None, seconds)
@@ -58,6 +58,10 @@ def said(pid):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
     except OSError:
         return ""
+
+
+def is_worker(title):
+    return "spawn_main" in title or title.startswith(("runschwartz: worker", "runschwartz: alone"))
 
 
 def children_of(pid):
@@ -96,12 +100,12 @@ def start(manage):
 
 
 #: Leases so short that a test can wait for their end.
-SHORT_LEASES = {"DJANGO_SCHWARTZ_TEST_SETTINGS": '{"LEASE_SECONDS": 2}'}
+SHORT_LEASES = {"DJANGO_SCHWARTZ_TEST_SETTINGS": '{"LEASE_SECONDS": 4}'}
 
 
 @pytest.fixture
 def start_with_short_leases(start):
-    """The same with leases of two seconds."""
+    """The same with leases of four seconds."""
     return partial(start, **SHORT_LEASES)
 
 

@@ -1,4 +1,4 @@
-"""Leases: renewed as long as a job runs, lost when its process is not; and the end of grab_for."""
+"""Leases: renewed while a job runs, lost when its process does not; and the end of grab_for."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ OVERDUE = "The job was stopped: it took longer than its grab_for of 1 seconds."
 
 
 def test_nobody_takes_a_job_that_outlasts_its_lease(start_with_short_leases, sleeper):
-    handle, pid_of = sleeper(5)
+    handle, pid_of = sleeper(7)
 
     running = start_with_short_leases("--processes", 2, "--until-done")
     pid_of()
@@ -27,7 +27,7 @@ def test_nobody_takes_a_job_that_outlasts_its_lease(start_with_short_leases, sle
 
 
 def test_a_zombie_has_nothing_to_say(start_with_short_leases, sleeper):
-    handle, pid_of = sleeper(2.5)
+    handle, pid_of = sleeper(1.5)
     zombie = start_with_short_leases()
     pid = pid_of()
     os.kill(pid, signal.SIGSTOP)
@@ -76,7 +76,7 @@ def test_a_job_over_its_grab_for_is_stopped_with_a_message(start, sleeper, clien
 
     until(lambda: not handle.is_pending)
 
-    assert handle.failure_log == [OVERDUE]
+    assert handle.failure_log == [OVERDUE], running.output
     assert handle.exit_status == 1
     until(lambda: other.exit_status == 0)
     assert "replaced" not in running.output
@@ -86,7 +86,7 @@ def test_a_job_over_its_grab_for_is_stopped_with_a_message(start, sleeper, clien
 
 def test_a_job_that_cannot_be_stopped_is_left_with_its_process(start, sleeper, client):
     handle, pid_of = sleeper(60, funcname="ShortSleepInC")
-    long, _ = sleeper(8, name="long")
+    long, _ = sleeper(7, name="long")
     running = start()
     pid = pid_of()
 

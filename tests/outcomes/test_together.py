@@ -15,6 +15,7 @@ class Waiting:
 
     def record(self, job, outcome):
         self.settlements.append(Settlement(job, outcome))
+        return True
 
     def stop_renewing(self, jobs):
         pass

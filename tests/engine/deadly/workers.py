@@ -136,6 +136,7 @@ class DieBeforeCompleted(Worker):
     keep_exit_status_for = 3600
 
     def work(self, job):
+        time.sleep(0.2)
         if leave_trace(job, "worked"):
             end_by_signal()
         job.completed()
@@ -146,6 +147,7 @@ class DieInsideCompleted(Worker):
     keep_exit_status_for = 3600
 
     def work(self, job):
+        time.sleep(0.2)
         is_first = leave_trace(job, "begun")
         with transaction.atomic(using=job.alias):
             leave_trace(job, "worked")
@@ -159,6 +161,7 @@ class DieAfterCompleted(Worker):
     keep_exit_status_for = 3600
 
     def work(self, job):
+        time.sleep(0.2)
         leave_trace(job, "worked")
         job.completed()
 
@@ -226,3 +229,17 @@ class OddArg(Worker):
             return job.completed()
         job.arg = f"nul \0 surrogate {chr(0xD800)}"
         return job.failed(f"again {chr(0xDFFF)}\0")
+
+
+hoarded = []
+
+
+@register
+class Hoard(Worker):
+    """Hold on to so many megabytes for as long as the process lives."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        hoarded.append(bytearray(os.urandom(1_000_000) * job.arg))
+        job.completed()

@@ -1,0 +1,39 @@
+"""The app of the processes of a torture: it writes to the ledger what happens in them."""
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+from django.apps import AppConfig
+
+from django_schwartz.torture.ledger import Event, Ledger
+from django_schwartz.torture.rules import Rules
+
+#: Seconds between two looks whether the keeper is there.
+LOOK_SECONDS = 0.5
+
+
+class TortureConfig(AppConfig):
+    name = "django_schwartz.torture"
+    label = "schwartz_torture"
+    verbose_name = "Torture"
+
+    def ready(self) -> None:
+        from django_schwartz.torture import plants, recorder
+
+        rules = Rules.given()
+        ledger = Ledger(Path(rules.ledger), skew=rules.skew)
+        recorder.record_in(ledger)
+        plants.plant(rules.plant)
+        ledger.write(Event.STARTED)
+        if os.getppid() == rules.keeper:
+            threading.Thread(target=partial(_end_without, rules.keeper), daemon=True).start()
+
+
+def _end_without(keeper: int) -> None:
+    while os.getppid() == keeper:
+        time.sleep(LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,155 @@
+"""Hosts: each a `runschwartz` of its own, as on a machine of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from django_schwartz.torture import kinds
+from django_schwartz.torture.ledger import Event, Ledger, Line
+from django_schwartz.torture.rules import Rules
+
+#: Seconds that a host has to end in order.
+SHUTDOWN_SECONDS = 15
+FAKETIME = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1")
+
+
+@dataclass
+class Host:
+    """`processes` and `threads` are those of its runschwartz."""
+
+    rules: Rules
+    log: IO[bytes]
+    processes: int
+    threads: int
+    library: Path | None = None
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def is_up(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended by itself and not in order; told twice, it ends with 128 and more."""
+        return self.process is not None and 0 < (self.process.poll() or 0) < 128
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process else 0
+
+    def start(self) -> None:
+        """Start it, in a session of its own, so that a Ctrl-C is for the torture alone."""
+        self.process = subprocess.Popen(  # noqa: S603 - nothing of anybody else's
+            [*_COMMAND, *self._arguments()],
+            env={**os.environ, **self._environment()},
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def _arguments(self) -> list[str]:
+        names = [f"--worker={kind.funcname}" for kind in kinds.KINDS]
+        numbers = {
+            "processes": self.processes,
+            "threads": self.threads,
+            "shutdown-timeout": SHUTDOWN_SECONDS,
+        }
+        return [*names, *(f"--{name}={number}" for name, number in numbers.items()), "--no-reload"]
+
+    def _environment(self) -> dict[str, str]:
+        environment = {
+            **self.rules.as_environment(),
+            "DJANGO_SETTINGS_MODULE": "django_schwartz.torture.settings",
+            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        }
+        if self.library and self.rules.skew:
+            environment |= {"LD_PRELOAD": str(self.library), "FAKETIME": f"{self.rules.skew:+d}s"}
+        return environment
+
+    def send_signal(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def kill_all(self) -> None:
+        """End the host and all its processes at once, as a power failure does."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def end(self) -> None:
+        """Have it finish what it performs."""
+        if self.process is None:
+            return
+        self.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(2 * SHUTDOWN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill_all()
+
+
+_COMMAND = [sys.executable, "-m", "django", "runschwartz"]
+
+
+def library_of_wrong_clocks() -> Path | None:
+    """Where libfaketime is installed."""
+    for pattern in FAKETIME:
+        if found := sorted(Path("/").glob(pattern.lstrip("/"))):
+            return found[0]
+    return None
+
+
+@dataclass
+class Sightings:
+    """What is known of the processes and sessions, by the ledger."""
+
+    ledger: Ledger
+    parents: dict[int, int] = field(default_factory=dict)
+    #: By worker process, the jobs that it has begun with and that have no outcome.
+    performed: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    sessions: set[tuple[str, int]] = field(default_factory=set)
+
+    def look(self) -> None:
+        for line in self.ledger.news():
+            self._learn(line)
+
+    def _learn(self, line: Line) -> None:
+        if line.event is Event.STARTED:
+            self.parents[line.pid] = line.parent
+        elif line.event is Event.BEGUN:
+            self.performed[line.pid].add(line.key)
+        elif line.event in (Event.RECORDED, Event.LEASE_LOST):
+            self.performed[line.pid].discard(line.key)
+        elif line.event is Event.SESSION:
+            self.sessions.add((line["alias"], line["number"]))
+
+    def workers_of(self, host: Host) -> list[int]:
+        """The worker processes of a host that have begun with a job, and live."""
+        mine = [pid for pid, parent in self.parents.items() if parent == host.pid]
+        return [pid for pid in mine if pid in self.performed and _parent_of(pid) == host.pid]
+
+
+def _parent_of(pid: int) -> int | None:
+    """The parent of a process that lives: so that no number given anew is taken for it."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return _told_by_ps(pid) if not Path("/proc/self").exists() else None
+    except ProcessLookupError:
+        return None
+    state, parent, *_ = status.rpartition(")")[2].split()
+    return None if state == "Z" else int(parent)
+
+
+def _told_by_ps(pid: int) -> int | None:
+    """The same where there is no /proc."""
+    command = ["/bin/ps", "-o", "ppid=", "-p", str(pid)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return int(shown.stdout) if shown.stdout.strip() else None

@@ -1,0 +1,124 @@
+"""What becomes of the jobs of a dead process: given back, charged, or kept as suspects."""
+
+import os
+import socket
+
+import pytest
+from django.db import OperationalError
+
+from django_schwartz import Worker, register
+from django_schwartz.aftermath import Aftermath
+from django_schwartz.engine import Entry
+from django_schwartz.models import Job
+from tests.rows import lease_elsewhere, row_of
+
+
+@pytest.fixture
+def aftermath(database):
+    return Aftermath([database], lease_seconds=60)
+
+
+@pytest.fixture
+def entry(client, database):
+    """Dispatch and grab a job, and give its entry in the ledger of its holder, which died."""
+
+    @register
+    class Held(Worker):
+        pass
+
+    def entry(*, has_begun):
+        client.dispatch_async("Held")
+        job = client.find_job_for_workers(["Held"])
+        return Entry(job.jobid, database, job.grabs, job.leases, has_begun)
+
+    return entry
+
+
+def row(entry):
+    return Job.objects.get(pk=entry.jobid)
+
+
+def test_the_one_job_that_it_performed_is_charged_and_free_at_once(aftermath, entry):
+    one = entry(has_begun=True)
+
+    aftermath.of_death([one], "signal 9 (SIGKILL)")
+
+    assert row(one).failure_log == ["The worker died: signal 9 (SIGKILL)."]
+    assert row(one) in Job.objects.due()
+    assert not aftermath.has_suspects
+
+
+def test_jobs_that_it_had_not_begun_are_free_at_once_and_not_charged(aftermath, entry):
+    begun, waiting = entry(has_begun=True), entry(has_begun=False)
+
+    aftermath.of_death([begun, waiting], "exit code 3")
+
+    assert row(waiting) in Job.objects.due()
+    assert row(waiting).failures == 0
+    assert row(begun).failures == 1
+
+
+def test_of_several_jobs_none_is_charged_and_each_is_kept_for_us(aftermath, entry):
+    several = [entry(has_begun=True) for _ in range(3)]
+
+    aftermath.of_death(several, "exit code 3")
+
+    assert [row(one).failures for one in several] == [0, 0, 0]
+    assert not Job.objects.due().exists()
+    suspects = [aftermath.next_suspect() for _ in range(3)]
+    assert [suspect.jobid for suspect in suspects] == [one.jobid for one in several]
+    assert Job.objects.held(suspects).count() == 3
+    assert aftermath.next_suspect() is None
+
+
+def test_suspects_that_are_abandoned_are_free(aftermath, entry):
+    several = [entry(has_begun=True) for _ in range(3)]
+    aftermath.of_death(several, "exit code 3")
+
+    aftermath.abandon()
+
+    assert Job.objects.due().count() == 3
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_another_took_meanwhile_is_left_to_that_one(aftermath, entry, number):
+    entries = [entry(has_begun=True) for _ in range(number)]
+    lease_elsewhere(row(entries[0]).handle)
+    before = row_of(row(entries[0]).handle)
+
+    aftermath.of_death(entries, "exit code 3")
+
+    assert row_of(row(entries[0]).handle) == before
+    assert row(entries[0]).failures == 0
+
+
+def test_a_grab_of_its_that_it_never_heard_of_is_given_back_and_no_other(
+    aftermath, client, database
+):
+    register(type("Held", (Worker,), {}))
+    client.dispatch_jobs([Job(funcname="Held") for _ in range(2)])
+    mine = client.find_job_for_workers(["Held"])
+    other = client.find_job_for_workers(["Held"])
+    host, pid, _, number = mine.grabbed_by.rsplit(":", 3)
+
+    aftermath.give_back_grab(int(pid), int(number), [database])
+
+    assert (host, int(pid)) == (socket.gethostname()[-200:], os.getpid())
+    assert [job.pk for job in Job.objects.due()] == [mine.pk]
+    assert [job.pk for job in Job.objects.grabbed()] == [other.pk]
+
+
+def test_what_the_database_would_not_do_is_tried_again(aftermath, entry, monkeypatch):
+    one = entry(has_begun=True)
+
+    def refuse(*args, **kwargs):
+        raise OperationalError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "crashed", refuse)
+        aftermath.of_death([one], "exit code 3")
+    before = row(one).failures
+    aftermath.tend()
+
+    assert before == 0
+    assert row(one).failure_log == ["The worker died: exit code 3."]

@@ -1,0 +1,205 @@
+"""What an engine grabs, and in which order: fair between functions, priorities first."""
+
+from array import array
+from collections import Counter
+
+import pytest
+from django.db import OperationalError
+
+from django_schwartz import Worker, register
+from django_schwartz.engine import SIZE, Ledger
+from django_schwartz.engine.hands import SHORTEST_SECONDS, Hands
+from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.poller import LevelledQueue, PlainQueue, Poller, in_fair_order
+from django_schwartz.models import Job
+from tests.rows import lease_elsewhere
+
+NAMES = ["Low", "Middle", "High"]
+
+
+@pytest.fixture(autouse=True)
+def _workers():
+    for funcname in NAMES:
+        register(type(funcname, (Worker,), {}))
+
+
+@pytest.fixture
+def ledger(database):
+    return Ledger(array("q", [0] * SIZE), [database])
+
+
+@pytest.fixture
+def holds(ledger):
+    return Holds(ledger)
+
+
+@pytest.fixture
+def hands(client, holds, ledger, database):
+    for name in NAMES:
+        client.can_do(name)
+    client.make_functions()
+    return Hands(client, holds, ledger, abilities=lambda: client.all_abilities, lease_seconds=60)
+
+
+@pytest.fixture
+def poller(hands):
+    return Poller(hands)
+
+
+def names(jobs):
+    return [job.funcname for job in jobs]
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_functions_take_turns_in_a_batch(client, poller):
+    client.dispatch_jobs([Job(funcname=name) for name in NAMES for _ in range(30)])
+
+    performed = names(poller.poll(30))
+
+    assert Counter(performed) == {"Low": 10, "Middle": 10, "High": 10}
+    rounds = [performed[n : n + 3] for n in range(0, 30, 3)]
+    assert [sorted(one) for one in rounds] == [sorted(NAMES)] * 10
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_a_function_with_many_jobs_does_not_starve_one_with_few(client, poller):
+    client.dispatch_jobs([Job(funcname="Low") for _ in range(500)])
+    client.dispatch_jobs([Job(funcname="High") for _ in range(3)])
+
+    grabbed = names(poller.poll(10)) + names(poller.poll(10))
+
+    assert Counter(grabbed)["High"] == 3
+
+
+def test_functions_that_the_last_batch_did_not_serve_come_first_in_the_next(client, poller):
+    client.dispatch_jobs([Job(funcname="Low") for _ in range(50)])
+    client.dispatch_jobs([Job(funcname=name) for name in ("Middle", "High")])
+
+    grabbed = names(poller.poll(5)) + names(poller.poll(5))
+
+    assert {"Middle", "High"} < set(grabbed)
+
+
+def test_a_higher_priority_goes_first(client, poller):
+    client.dispatch_jobs([Job(funcname="Low", priority=n) for n in (1, 9, 5, 0, -3)])
+
+    assert [job.priority for job in poller.poll(10)] == [9, 5, 1, 0, -3]
+
+
+def test_a_higher_priority_of_one_function_does_not_starve_another(client, poller):
+    client.dispatch_jobs([Job(funcname="High", priority=9) for _ in range(50)])
+    client.dispatch_jobs([Job(funcname="Low", priority=1) for _ in range(5)])
+
+    first, second = names(poller.poll(5)), names(poller.poll(5))
+
+    assert first == ["High"] * 5
+    assert "Low" in second
+
+
+def test_no_job_below_the_floor_is_grabbed(client, poller):
+    client.floor = 5
+    client.dispatch_jobs([Job(funcname="Low", priority=n) for n in (4, 5, 6, None)])
+
+    assert [job.priority for job in poller.poll(10)] == [6, 5]
+    assert poller.poll(10) == []
+
+
+def test_what_waits_for_its_time_or_is_held_is_not_grabbed(client, poller):
+    client.dispatch_async(Job(funcname="Low", run_after=4_000_000_000))
+    lease_elsewhere(client.dispatch_async("Low"))
+
+    assert poller.poll(10) == []
+
+
+def test_the_whole_queue_is_grabbed_once_batch_by_batch(client, poller):
+    jobs = [Job(funcname=NAMES[n % 3], priority=n % 4) for n in range(100)]
+    client.dispatch_jobs(jobs)
+
+    grabbed = []
+    while batch := poller.poll(7):
+        grabbed += batch
+
+    assert sorted(job.pk for job in grabbed) == sorted(job.pk for job in jobs)
+
+
+def test_what_is_before_the_watermark_is_found_before_the_queue_counts_as_empty(client, poller):
+    late = client.dispatch_async("Low")
+    lease_elsewhere(late)
+    client.dispatch_jobs([Job(funcname="Low") for _ in range(20)])
+    poller.poll(5)
+    Job.objects.filter(pk=late.jobid).update(grabbed_until=0)
+
+    grabbed = []
+    while batch := poller.poll(5):
+        grabbed += batch
+
+    assert late.jobid in [job.pk for job in grabbed]
+    assert len(grabbed) == 16
+
+
+def test_levels_are_read_where_the_database_finds_them_quickly(client, poller, database):
+    [queue] = poller._queues.values()
+
+    assert isinstance(queue, LevelledQueue)
+
+
+def test_without_priorities_the_first_to_come_is_the_first_to_be_grabbed(client, hands):
+    client.prioritize = False
+    client.dispatch_jobs([Job(funcname="Low", priority=n) for n in (1, 9, 5)])
+    poller = Poller(hands)
+
+    assert type(next(iter(poller._queues.values()))) is PlainQueue
+    assert len(poller.poll(10)) == 3
+
+
+def test_in_one_batch_equals_take_turns_and_others_follow_by_priority(database):
+    jobs = [
+        Job(jobid=n, func_id=funcid, priority=priority, run_after=1)
+        for n, (funcid, priority) in enumerate([(1, 0), (1, 0), (1, 0), (2, 0), (2, 5)])
+    ]
+
+    assert [job.jobid for job in in_fair_order(jobs)] == [4, 0, 3, 1, 2]
+
+
+# A grab whose reply is lost
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_what_a_grab_took_whose_reply_was_lost_is_found_again(
+    client, hands, holds, ledger, database, is_made
+):
+    handle = client.dispatch_async("Low")
+
+    def lose(lease):
+        if is_made:
+            Job.objects.due().grab(lease)
+        raise OperationalError("the reply is lost")
+
+    with pytest.raises(OperationalError):
+        hands.take(database, lose)
+    open_grab = ledger.open_grab
+    found = hands.take(database, Job.objects.due().grab)
+
+    assert open_grab
+    assert [job.pk for job in found] == [handle.jobid]
+    assert handle.job.grabs == 1
+    assert len(holds) == 1
+    assert ledger.open_grab == 0
+    assert found[0].completed()
+
+
+# Leases
+
+
+@pytest.mark.parametrize(("grab_for", "lease"), [(1, SHORTEST_SECONDS), (30, 30), (3600, 60)])
+def test_a_lease_is_as_long_as_its_worker_wants_it_and_no_longer_than_others(
+    client, hands, holds, database, grab_for, lease
+):
+    client.can_do(register(type("Leased", (Worker,), {"grab_for": grab_for})))
+    client.dispatch_async("Leased")
+    now = client.get_server_time()
+
+    [job] = hands.take(database, Job.objects.due().grab)
+
+    assert lease <= job.grabbed_until.timestamp() - now <= lease + 1
+    assert holds[job].grab_for == grab_for

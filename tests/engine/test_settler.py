@@ -1,0 +1,268 @@
+"""The settler: outcomes that wait are recorded together, each surely, and none holds up others."""
+
+import threading
+import time
+from array import array
+
+import pytest
+from django.db import DataError, OperationalError, connections
+
+from django_schwartz import Worker, register
+from django_schwartz.engine import SIZE, Ledger
+from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.settler import Settler
+from django_schwartz.models import Error, ExitStatus, Job, Verdict
+from django_schwartz.signals import job_finished, lease_lost
+from tests.rows import lease_elsewhere
+
+LEASE = 60
+
+
+@pytest.fixture
+def holds(database):
+    return Holds(Ledger(array("q", [0] * SIZE), [database]))
+
+
+@pytest.fixture
+def settler(holds):
+    return Settler(holds)
+
+
+@pytest.fixture
+def held(client, holds, settler, database):
+    """Dispatch so many jobs, grab them, and hold them."""
+
+    def hold(number):
+        client.dispatch_jobs([Job(funcname="Held", arg=n) for n in range(number)])
+        lease = client.lease(["Held"], database)
+        jobs = Job.objects.due().in_order(prioritize=True).grab(lease, limit=number, look_at=number)
+        for job in jobs:
+            holds.add(job, lease_seconds=LEASE, leased_at=time.monotonic(), grab_for=3600)
+        return jobs
+
+    return hold
+
+
+@pytest.fixture
+def settle(settler, database):
+    """Record what waits, through this wrapper of executions; gives the statements sent."""
+
+    def settle(wrapper=lambda execute, *statement: execute(*statement)):
+        sent = []
+
+        def count(execute, sql, params, many, context):
+            sent.append(sql.split()[0])
+            return wrapper(execute, sql, params, many, context)
+
+        def run():
+            connections[database].ensure_connection()  # which may send statements of its own
+            with connections[database].execute_wrapper(count):
+                settler._run()
+
+        settler._thread = threading.Thread(target=run)
+        settler.start()
+        settler.stop()
+        return [word for word in sent if word in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}]
+
+    return settle
+
+
+@pytest.fixture
+def finished():
+    """The jobs that job_finished told of, with their verdicts."""
+    told = []
+
+    def tell(*, job, outcome, **_):
+        told.append((job, outcome.verdict))
+
+    job_finished.connect(tell)
+    yield told
+    job_finished.disconnect(tell)
+
+
+@pytest.fixture
+def lost():
+    """The jobs that lease_lost told of."""
+    told = []
+
+    def tell(*, job, **_):
+        told.append(job)
+
+    lease_lost.connect(tell)
+    yield told
+    lease_lost.disconnect(tell)
+
+
+#: What records departures that keep no exit status, however many.
+DEPARTURES = {"sqlite": ["DELETE"], "postgresql": ["DELETE"], "mysql": ["SELECT", "DELETE"]}
+
+
+@pytest.mark.parametrize("number", [2, 50])
+def test_outcomes_that_wait_are_recorded_by_one_statement(held, settle, database, finished, number):
+    jobs = held(number)
+    for job in jobs:
+        job.completed()
+
+    words = settle()
+
+    assert words == DEPARTURES[database]
+    assert not Job.objects.exists()
+    assert finished == [(job, Verdict.COMPLETED) for job in jobs]
+
+
+def test_exit_statuses_are_kept_by_the_same_statement_or_one_more(held, settle, database):
+    @register
+    class Held(Worker):
+        keep_exit_status_for = 3600
+
+    jobs = held(20)
+    for job in jobs:
+        job.completed()
+
+    words = settle()
+
+    assert words == (["WITH"] if database == "postgresql" else [*DEPARTURES[database], "INSERT"])
+    assert ExitStatus.objects.filter(status=0).count() == 20
+
+
+def test_failures_are_recorded_together_with_completions(held, settle, holds):
+    first, second, third = held(3)
+    first.completed()
+    second.permanent_failure("no")
+    third.completed()
+
+    settle()
+
+    assert not Job.objects.exists()
+    assert [(error.jobid, error.message) for error in Error.objects.all()] == [(second.jobid, "no")]
+    assert len(holds) == 0
+
+
+def test_what_is_retried_is_recorded_too(held, settle, finished):
+    @register
+    class Held(Worker):
+        max_retries = 1
+
+    failed, completed = held(2)
+    failed.failed("once")
+    completed.completed()
+
+    settle()
+
+    assert [job.pk for job in Job.objects.due()] == [failed.pk]
+    assert dict(finished) == {failed: Verdict.RETRY, completed: Verdict.COMPLETED}
+
+
+def is_among(value, params):
+    """Whether the value is one of the parameters, or in a list of one."""
+    return any(
+        value == param or value in (param if type(param) is list else ()) for param in params
+    )
+
+
+def test_an_outcome_that_the_database_refuses_holds_up_no_other(held, settle, holds, caplog):
+    jobs = held(5)
+    bad = jobs[2]
+    for job in jobs:
+        job.completed()
+
+    def refuse(execute, sql, params, many, context):
+        if is_among(bad.jobid, params or ()) and not sql.startswith("SELECT"):
+            raise DataError("refused")
+        return execute(sql, params, many, context)
+
+    settle(refuse)
+
+    assert [job.pk for job in Job.objects.all()] == [bad.pk]
+    assert f"the outcome of {bad.handle} could not be recorded" in caplog.text
+    assert len(holds) == 0
+
+
+def test_an_outcome_whose_lease_is_lost_is_told_of_and_the_others_recorded(
+    held, settle, finished, lost
+):
+    jobs = held(3)
+    lease_elsewhere(jobs[1].handle)
+    for job in jobs:
+        job.completed()
+
+    settle()
+
+    assert lost == [jobs[1]]
+    assert [job for job, _ in finished] == [jobs[0], jobs[2]]
+    assert [job.pk for job in Job.objects.all()] == [jobs[1].pk]
+
+
+def break_once(database, *, is_executed):
+    """A wrapper: the first change is made, or not, and then the connection breaks."""
+    broken = []
+
+    def wrapper(execute, sql, params, many, context):
+        is_change = sql.startswith(("DELETE", "WITH", "UPDATE")) and not broken
+        result = execute(sql, params, many, context) if is_executed or not is_change else None
+        if is_change:
+            broken.append(sql)
+            connections[database].connection.close()
+            raise OperationalError("closed database")
+        return result
+
+    return wrapper
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+@pytest.mark.parametrize("is_executed", [False, True], ids=["statement lost", "reply lost"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_connection_lost_while_recording_loses_no_outcome_and_no_lease(
+    held, settle, database, finished, lost, number, is_executed
+):
+    jobs = held(number)
+    for job in jobs:
+        job.completed()
+
+    settle(break_once(database, is_executed=is_executed))
+
+    assert not Job.objects.exists()
+    assert [job for job, _ in finished] == jobs
+    assert lost == []
+
+
+def lose_a_reply_to_commit(connection):
+    """The next COMMIT is made, and then the connection breaks."""
+    commit = connection._commit
+
+    def lose():
+        connection._commit = commit
+        commit()
+        connection.connection.close()
+        cause = connection.Database.OperationalError("closed database")
+        raise OperationalError("closed database") from cause
+
+    connection._commit = lose
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_lost_reply_to_a_commit_is_no_lost_lease(
+    held, settle, settler, database, finished, lost, number
+):
+    settler.call(lambda: lose_a_reply_to_commit(connections[database]))
+    jobs = held(number)
+    for job in jobs:
+        job.permanent_failure("no")
+
+    settle()
+
+    assert lost == []
+    assert [job for job, _ in finished] == jobs
+    assert Error.objects.count() == number
+
+
+def test_what_is_called_comes_after_what_waits(held, settler, settle):
+    [job] = held(1)
+    job.completed()
+    seen = []
+    settler.call(lambda: seen.append(Job.objects.using(job.alias).count()))
+
+    settle()
+
+    assert seen == [0]

@@ -1,0 +1,125 @@
+"""Servers, wires and workers to break."""
+
+import subprocess
+import sys
+import threading
+from array import array
+from contextlib import contextmanager
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_schwartz.client import TheSchwartz
+from django_schwartz.engine import SIZE, Engine, Ledger, Terms, set_deadlines
+from tests import postgres
+from tests.conftest import ROOT, ensure_connection
+from tests.faults.wire import Wire
+
+
+class Broken:
+    """A PostgreSQL that can be ended, frozen and started again."""
+
+    def __init__(self, keeper, folder):
+        self.keeper, self.folder = keeper, folder
+
+    def __getattr__(self, verb):
+        return lambda *arguments: self._tell(verb, *arguments)
+
+    def _tell(self, *words):
+        self.keeper.stdin.write(" ".join(words) + "\n")
+        self.keeper.stdin.flush()
+        assert self.keeper.stdout.readline() == "done\n"
+
+    @property
+    def settings(self):
+        return {"NAME": "postgres", "USER": "postgres", "HOST": self.folder, "PORT": ""}
+
+
+@pytest.fixture(scope="session")
+def broken_server():
+    """One for all tests, whose queue's tables are there."""
+    binaries = next(postgres.installations(), None)
+    if binaries is None:
+        pytest.skip("no PostgreSQL is installed, so that none can be broken")
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.keeper", binaries],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    folder = keeper.stdout.readline().strip()
+    assert folder
+    yield Broken(keeper, folder)
+    keeper.stdin.close()
+    keeper.wait()
+    keeper.stdout.close()
+
+
+@pytest.fixture
+def broken(broken_server, add_database, database):
+    """That server, with an empty queue on its alias `broken`."""
+    assert database == "postgresql"
+    add_database("broken", **broken_server.settings)
+    call_command("migrate", "django_schwartz", database="broken", verbosity=0)
+    call_command("migrate", "app", database="broken", verbosity=0, run_syncdb=True)
+    with connections["broken"].cursor() as cursor:
+        cursor.execute("TRUNCATE django_schwartz_job, django_schwartz_exitstatus CASCADE")
+    return broken_server
+
+
+@pytest.fixture
+def wire(database, own_server, add_database):
+    """A wire to the server of the tests, whose alias is `wired`."""
+    with Wire(*own_server) as wire:
+        add_database("wired", HOST="127.0.0.1", PORT=wire.port)
+        yield wire
+
+
+@pytest.fixture
+def own_server(database):
+    """Where the server of the tests listens: a host and a port, or a socket."""
+    connection = connections[database]
+    connection.ensure_connection()
+    if database == "postgresql":
+        info = connection.connection.info
+        return info.host, info.port
+    settings = connection.settings_dict
+    return settings["HOST"] or "127.0.0.1", int(settings["PORT"] or 3306)
+
+
+@pytest.fixture
+def working(monkeypatch):
+    """Have an engine work in a thread: `with working(alias, ability): ...`."""
+
+    # Threads may connect to aliases that a test added.
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
+
+    @contextmanager
+    def work(alias, *abilities, lease_seconds=5, retry_seconds=0.1):
+        set_deadlines([alias])
+        client = TheSchwartz([alias], retry_seconds=retry_seconds)
+        for ability in abilities:
+            client.can_do(ability)
+        terms = Terms(lease_seconds=lease_seconds, poll_seconds=0.1, threads=2)
+        engine = Engine(client, Ledger(array("q", [0] * SIZE), [alias]), terms)
+        thread = threading.Thread(target=_run, args=[engine])
+        thread.start()
+        try:
+            yield thread
+        finally:
+            engine.stop()
+            thread.join(30)
+        assert not thread.is_alive()
+
+    return work
+
+
+def _run(engine):
+    try:
+        engine.run()
+    finally:
+        connections.close_all()

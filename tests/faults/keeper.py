@@ -1,0 +1,120 @@
+"""A PostgreSQL to break: kept by this module, run as a program, for as long as it has an input.
+
+Each line of the input is a command; each gets a line of output when it is done. SIGHUP restarts the
+server at once, for those who have but its number.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from tests import postgres
+
+#: How the server is told to end.
+ENDS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "crash": signal.SIGKILL}
+OPTIONS = ("-c", "max_connections=40", "-c", "superuser_reserved_connections=1")
+
+
+class Server:
+    """A cluster in the folder, served by these binaries."""
+
+    def __init__(self, binaries: Path, folder: Path, account: dict) -> None:
+        self._binaries, self._folder, self._account = binaries, folder, account
+        self._log = (folder / "log").open("w")
+        self._data = folder / "data"
+        initdb = [binaries / "initdb", *postgres.INITDB_OPTIONS, "-D", self._data]
+        if self._run(initdb).wait():
+            sys.exit((folder / "log").read_text())
+        self.up()
+
+    def _run(self, command: list) -> subprocess.Popen:
+        return subprocess.Popen(
+            command,
+            cwd=self._folder,
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            **self._account,
+        )
+
+    def up(self) -> None:
+        command = [self._binaries / "postgres", *postgres.SERVER_OPTIONS, *OPTIONS]
+        self._server = self._run([*command, "-D", self._data, "-k", self._folder])
+        if not postgres.is_ready(self._server, self._data / "postmaster.pid"):
+            sys.exit((self._folder / "log").read_text())
+
+    def down(self, how: str = "fast") -> None:
+        children = self._processes()
+        self._server.send_signal(ENDS[how])
+        self._server.wait()
+        for pid in children if how == "crash" else ():
+            send(pid, signal.SIGKILL)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def restart(self, how: str = "fast") -> None:
+        self.down(how)
+        self.up()
+
+    def freeze(self) -> None:
+        for pid in self._processes():
+            send(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self._processes():
+            send(pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.thaw()
+        postgres.stop(self._server)
+
+    def _processes(self) -> list[int]:
+        return [self._server.pid, *children_of(self._server.pid)]
+
+
+def children_of(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, ppid, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(ppid) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def keep(binaries: Path) -> None:
+    """Serve until standard input ends; print the folder, which is the socket's too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    place = postgres.fastest_place()
+    with tempfile.TemporaryDirectory(prefix="schwartz_broken_", dir=place) as name:
+        folder, account = Path(name), {}
+        if os.geteuid() == 0:
+            account = postgres.nobody()
+            if not postgres.can_run(binaries, account):
+                binaries = postgres.copied(binaries, folder)
+            postgres.give(folder, account)
+        server = Server(binaries, folder, account)
+        signal.signal(signal.SIGHUP, lambda *_: server.restart("immediate"))
+        try:
+            print(folder, flush=True)
+            for line in sys.stdin:
+                verb, *arguments = line.split()
+                getattr(server, verb)(*arguments)
+                print("done", flush=True)
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))

@@ -1,0 +1,80 @@
+"""D1, D2: the server restarts while the queue idles, and while it works."""
+
+import pytest
+from django.db import connections
+
+from django_schwartz import Worker, register
+from django_schwartz.client import TheSchwartz
+from django_schwartz.models import Job
+from tests.waiting import until
+
+pytestmark = pytest.mark.only_on("postgresql")
+
+
+@pytest.fixture
+def performed():
+    """The args of the jobs that were performed."""
+    args = []
+
+    @register
+    class Mail(Worker):
+        def work(self, job):
+            args.append(job.arg)
+            job.completed()
+
+    return args
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate", "crash"])
+def test_an_idle_worker_goes_on_when_the_server_is_back(broken, working, performed, how):
+    with working("broken", "Mail") as thread:
+        TheSchwartz(["broken"]).dispatch_async("Mail", "before")
+        until(lambda: performed == ["before"])
+
+        connections["broken"].close()
+        broken.restart(how)
+        TheSchwartz(["broken"]).dispatch_async("Mail", "after")
+
+        until(lambda: performed == ["before", "after"])
+        assert thread.is_alive()
+
+
+def test_an_outcome_waits_for_the_server(broken, working):
+    performed = []
+
+    @register
+    class Mail(Worker):
+        keep_exit_status_for = 100
+
+        def work(self, job):
+            performed.append(job.arg)
+            broken.down("immediate")
+            job.completed()
+
+    handle = TheSchwartz(["broken"]).dispatch_async("Mail", "once")
+    connections["broken"].close()
+
+    with working("broken", "Mail", lease_seconds=60):
+        until(lambda: performed)
+        broken.up()
+        until(lambda: not Job.objects.using("broken").exists())
+
+    assert performed == ["once"]
+    assert handle.exit_status == 0
+
+
+@pytest.mark.timeout(310)
+def test_a_storm_over_restarts_loses_nothing(broken, manage):
+    own = {
+        "DJANGO_SCHWARTZ_TEST_POSTGRES": f"user=postgres host={broken.folder}",
+        "DJANGO_SCHWARTZ_TEST_NAME": "postgres",
+        "DJANGO_SCHWARTZ_TEST_MYSQL": "none",
+    }
+    restart = f"kill -HUP {broken.keeper.pid}"
+    arguments = ["--seconds", 25, "--jobs", 300, "--restart-command", restart]
+
+    process = manage("schwartz_torture", *arguments, **own)
+    told, _ = process.communicate(timeout=300)
+
+    assert process.returncode == 0, told
+    assert "restart of the database" in told

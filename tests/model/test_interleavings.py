@@ -1,0 +1,46 @@
+"""Two workers at one job, in every order that their steps can have."""
+
+import logging
+
+import pytest
+
+from django_schwartz import Worker, register
+from tests.model.clock import Clock
+from tests.model.interleavings import Interleavings
+from tests.model.ledger import GRAB_FOR, RETRY_DELAY
+from tests.model.planted import PLANTED
+
+#: Steps of a schedule that are searched: more than 50,000 in all schedules together.
+DEPTH = 8
+
+
+class Work(Worker):
+    grab_for = GRAB_FOR
+    max_retries = 1000
+    retry_delay = RETRY_DELAY
+    keep_exit_status_for = 3600
+
+
+@pytest.fixture
+def interleavings(client, dialect, monkeypatch, caplog):
+    caplog.set_level(logging.CRITICAL, "django_schwartz")
+    register(Work)
+    monkeypatch.setattr("django_schwartz.dialects.portable.LOOKS", 1)
+    clock = Clock(dialect, monkeypatch)
+    return Interleavings(client.dispatch_async("Work").job, clock)
+
+
+def test_no_order_of_the_steps_of_two_workers_goes_wrong(interleavings):
+    steps = interleavings.search(DEPTH)
+
+    assert steps > 50_000
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_is_found_by_its_shortest_schedule(interleavings, plant, monkeypatch):
+    in_one_step, in_two_steps = PLANTED[plant]
+    plant(monkeypatch)
+
+    schedule = interleavings.shortest(6)
+
+    assert schedule == (in_two_steps if interleavings.in_two_steps else in_one_step)
