@@ -26,9 +26,7 @@ class PerlText(Field):
             return sql, params
         return f"CAST({sql} AS BLOB)", params
 
-    def from_db_value(
-        self, value: str | bytes | None, expression: object = None, connection: object = None
-    ) -> str | None:
+    def from_db_value(self, value: str | bytes | None, *args: object) -> str | None:
         return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
     def deconstruct(self) -> Any:

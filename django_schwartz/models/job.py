@@ -367,9 +367,9 @@ class Job(QuicklyMade):
         """Whether the last verdict was a failure."""
         return self._said is not None and self._said.failure is not None
 
-    async def acompleted(self) -> bool:
+    async def acompleted(self, result: object = None) -> bool:
         """completed() for coroutines."""
-        return await sync_to_async(self.completed)()
+        return await sync_to_async(self.completed)(result)
 
     async def areplace_with(self, *jobs: "Job") -> bool:
         """replace_with() for coroutines."""
