@@ -158,6 +158,8 @@ class Supervisor:
             self._supervise()
         finally:
             self._signal_all(signal.SIGKILL)  # of an end in order nothing is left
+            self._woken.close()
+            self._waker.close()
 
     def _supervise(self) -> None:
         while not self._is_over():

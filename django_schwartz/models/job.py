@@ -466,6 +466,8 @@ class Job(QuicklyMade):
 
     def _may_still_speak(self) -> bool:
         """Whether the job is held, and then locked; or its holder's verdict was recorded."""
+        if self.holder:
+            self.holder.finish_recording()
         if self.did_something:
             return True
         if not self.is_lost and not self.as_read().select_for_update().values_list("pk"):
