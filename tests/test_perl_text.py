@@ -9,6 +9,8 @@ from django_schwartz.dialects import Lease
 from django_schwartz.models import Error, FuncMap, Job
 from django_schwartz.perl_text import PerlCharField, PerlTextField
 
+pytestmark = pytest.mark.only_on("sqlite", "postgresql")
+
 #: What Perl's DBD makes of its Latin-1: SQLite's stores the bytes, PostgreSQL's knows better.
 LATIN_1 = {"sqlite": "CAST(x'636166e9' AS TEXT)", "postgresql": "'caf\u00e9'"}
 READ = {"sqlite": "caf\\xe9", "postgresql": "caf\u00e9"}

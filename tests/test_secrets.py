@@ -81,7 +81,7 @@ def test_what_is_in_an_arg_is_in_no_log_and_in_no_error(database, log, capsys, a
 
     told = [log.text, *capsys.readouterr(), repr(rows()[Error]), repr(handle), str(handle)]
     assert log.text or arg == ARGS["say nothing"]
-    assert CANARY not in "".join([*told, repr(job), str(job), repr([job]), repr(vars(handle))])
+    assert CANARY not in "".join([*told, repr(job), str(job), repr([job]), repr([handle])])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from tests import pgbouncer
 from tests.rows import statements
 from tests.threads import in_threads
 
+#: On MariaDB the workers poll.
+pytestmark = pytest.mark.only_on("sqlite", "postgresql")
+
 
 @pytest.fixture
 def ears_of():

@@ -133,7 +133,6 @@ class Command(BaseCommand):
         client = self._client(options["workers"], options["databases"])
         client.queues = options["queues"] or []
         client.excluded_queues = options["excluded_queues"] or []
-        logger.info("performing %s", ", ".join(client.all_abilities))
         run = self._supervise if options["processes"] else self._run_here
         if run(client, options):
             logger.info("the code changed: starting anew")
@@ -152,6 +151,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(supervisor.stop) if options["reload"] else []
         stop_on_signals(supervisor)
+        _log_abilities(client)
         supervisor.run()
         if supervisor.killed_by:
             raise SystemExit(128 + supervisor.killed_by)
@@ -169,6 +169,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(runner.stop) if options["reload"] else []
         with stopping_on_signals(runner):
+            _log_abilities(client)
             try:
                 runner.run()
             except StopNow as stop:
@@ -195,6 +196,11 @@ class Command(BaseCommand):
                 "module `workers` of an installed app."
             )
         return client
+
+
+def _log_abilities(client: TheSchwartz) -> None:
+    """Say that work begins; whoever reads it may already stop it by a signal."""
+    logger.info("performing %s", ", ".join(client.all_abilities))
 
 
 def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
