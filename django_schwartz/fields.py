@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -38,9 +39,15 @@ def unix_seconds(value: datetime | float) -> int:
     A number is UNIX seconds already; a naive datetime is in the current time zone. TypeError for
     anything else.
     """
-    if isinstance(value, datetime) and value.tzinfo is UTC and not value.microsecond:
-        return int(value.timestamp())
+    if isinstance(value, datetime) and value.tzinfo is UTC:
+        return _seconds_of(value)
     return math.ceil(exact_ticks(value, tick=SECOND))
+
+
+@lru_cache(maxsize=1024)
+def _seconds_of(moment: datetime) -> int:
+    """The same for a moment in UTC: the jobs of a batch share theirs."""
+    return math.ceil(exact_ticks(moment, tick=SECOND))
 
 
 def exact_ticks(value: object, *, tick: timedelta) -> Ticks:

@@ -2,8 +2,22 @@
 
 import logging
 import sys
+import time
+from functools import lru_cache
 
 logger = logging.getLogger("django_schwartz")
+
+
+class Formatter(logging.Formatter):
+    """Makes the text of a second once, and not for each line."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        return self.default_msec_format % (_second(int(record.created)), record.msecs)
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return time.strftime(Formatter.default_time_format, time.localtime(seconds))
 
 
 def show_log(level: int) -> None:
@@ -11,6 +25,6 @@ def show_log(level: int) -> None:
     if logger.hasHandlers():
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(level)

@@ -1,8 +1,9 @@
 """One worker at one job, and at those it does along with it: its code's doings become outcomes."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextvars import ContextVar
+from inspect import iscoroutine
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -121,16 +122,13 @@ class Performance:
             return
         self.job.begin()
         try:
-            await self._coroutine()
+            work: Any = self.worker().work(self.job)
+            await work
         except BaseException as error:  # noqa: BLE001 - as in _call()
             await sync_to_async(self._conclude)(error)
         else:
             if not all(job.has_verdict for job in self.held):
                 await sync_to_async(self._conclude)(None)
-
-    async def _coroutine(self) -> None:
-        coroutine: Any = self.worker().work(self.job)
-        await coroutine
 
     def _work(self) -> BaseException | None:
         """Run the worker's code and clean up after it. Gives what it raised."""
@@ -174,10 +172,9 @@ class Performance:
         self.job.begin()
         try:
             self.is_in_user_code = True
-            if self.worker.is_async():
-                self._call_coroutine()
-            else:
-                self.worker().work(self.job)
+            work: object = self.worker().work(self.job)  # type: ignore[func-returns-value]
+            if iscoroutine(work):
+                self._run_in_a_loop(work)
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
@@ -186,12 +183,16 @@ class Performance:
             self.is_in_user_code = False
         return None
 
-    def _call_coroutine(self) -> None:
+    def _run_in_a_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it in a loop of its own, where nothing may be recorded before it has ended."""
+
+        async def finish() -> None:
+            await coroutine
+
         holder, afterwards = self.job.holder, Afterwards()
         self.job.holder = holder or afterwards
         try:
-            async_to_sync(self._coroutine)()
+            async_to_sync(finish)()
         finally:
             self.job.holder = holder
             afterwards.record_all()

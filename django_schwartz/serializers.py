@@ -14,6 +14,12 @@ from django_schwartz.storable import StorableError, freeze, looks_frozen, thaw
 #: are.
 ARG_FORMATS = ("json", "storable", "raw")
 
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+_from_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
 _to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 #: Characters kept of an error's message or traceback.
 MAX_TEXT = 65_536
@@ -105,11 +111,7 @@ def _decode_json_scalar(stored: bytes) -> object:
 
 
 def _load_json(stored: bytes) -> object:
-    return json.loads(stored.decode("utf-8"), parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
+    return _from_json(stored.decode("utf-8"))
 
 
 def checked_name(what: str, value: object) -> str | None:

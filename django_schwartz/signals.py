@@ -1,9 +1,10 @@
-"""What the queue tells of: Django signals, and the receivers that log them.
+"""What the queue tells of, by Django signals and in the log.
 
 Every signal is sent with `send_robust`: a receiver that raises changes nothing.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from django.dispatch import Signal, receiver
@@ -12,13 +13,16 @@ from django_schwartz.exceptions import traceback_of
 
 logger = logging.getLogger("django_schwartz")
 
+#: A job, the models.Outcome that was recorded of it, and the seconds that it took, if it ran.
+Finished = tuple[Any, Any, float | None]
+
 #: A job was stored, in a transaction that may yet roll back. Sent with `job`.
 job_dispatched = Signal()
 #: A worker holds a job. Sent with `job`.
 job_grabbed = Signal()
 #: An outcome was recorded. Sent with `job`, `outcome` (a models.Outcome) and `runtime` (seconds or
 #: None).
-job_finished = Signal()
+job_finished = Signal(use_caching=True)
 #: A job's outcome was refused, since another holds it now or it is gone. Sent with `job`.
 lease_lost = Signal()
 #: A queue database stopped answering. Sent with `using`, `error` and `retry_seconds`.
@@ -53,14 +57,35 @@ def bar_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-@receiver(job_finished)
-def log_job_finished(*, job: Any, outcome: Any, runtime: float | None, **_: object) -> None:
-    took = "" if runtime is None else f" in {runtime:.3f} s"
-    why = f": {printable(outcome.message)}" if outcome.message else ""
-    level = logging.WARNING if outcome.failure else logging.INFO
-    logger.log(
-        level, "%s %s %s%s%s", printable(job.funcname), job.handle, outcome.verdict, took, why
-    )
+def tell_finished(finished: Iterable[Finished]) -> None:
+    """Log each of them by a line, and send job_finished of it."""
+    finished = list(finished)
+    _log_finished(finished)
+    for job, outcome, runtime in finished:
+        job_finished.send_robust(type(job), job=job, outcome=outcome, runtime=runtime)
+
+
+def _log_finished(finished: Iterable[Finished]) -> None:
+    """As logger.log(), but that what the records share is found out once: it takes longest."""
+    records: dict[int, logging.LogRecord] = {}
+    for job, outcome, runtime in finished:
+        level = logging.WARNING if outcome.failure else logging.INFO
+        if not logger.isEnabledFor(level):
+            continue
+        took = "" if runtime is None else f" in {runtime:.3f} s"
+        why = f": {printable(outcome.message)}" if outcome.message else ""
+        name, where = printable(job.funcname), f"{job.alias}-{job.jobid}"
+        if level not in records:
+            records[level] = logger.makeRecord(
+                logger.name, level, __file__, 0, "%s %s %s%s%s", (), None, "tell_finished"
+            )
+        logger.handle(_with_args(records[level], (name, where, outcome.verdict.value, took, why)))
+
+
+def _with_args(record: logging.LogRecord, args: tuple[object, ...]) -> logging.LogRecord:
+    other = type(record).__new__(type(record))
+    other.__dict__.update(record.__dict__, args=args)
+    return other
 
 
 @receiver(lease_lost)

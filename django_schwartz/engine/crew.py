@@ -97,9 +97,10 @@ class Crew:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
+        stop_this = partial(interrupt, threading.get_ident())
         while job := self._next():
             try:
-                self._perform(job)
+                self._perform(job, stop_this)
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
@@ -127,8 +128,8 @@ class Crew:
             finally:
                 self._idle -= 1
 
-    def _perform(self, job: Job) -> None:
-        self._holds.begin(job, partial(interrupt, threading.get_ident()))
+    def _perform(self, job: Job, stop_this: Callable[[], object]) -> None:
+        self._holds.begin(job, stop_this)
         try:
             perform(job)
         except (AnyDatabaseError, UnknownFunction):

@@ -48,13 +48,13 @@ class Poller:
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
     """The highest priority first; at one priority the functions take turns."""
     turns: dict[tuple[float, int], int] = defaultdict(int)
-    ranked: list[tuple[tuple[float, int, int], Job]] = []
+    ranked: list[tuple[float, int, int, Job]] = []
     for place, job in enumerate(sorted(jobs, key=_place_of)):
         level = (-_number(job.priority), job.func_id)
         turns[level] += 1
-        ranked.append(((level[0], turns[level], place), job))
-    ranked.sort(key=lambda entry: entry[0])
-    return [job for _, job in ranked]
+        ranked.append((level[0], turns[level], place, job))
+    ranked.sort()  # no two places are the same
+    return [entry[-1] for entry in ranked]
 
 
 class PlainQueue:

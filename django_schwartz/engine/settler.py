@@ -14,6 +14,7 @@ from django_schwartz.dialects import dialect_of
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job, Outcome, Settlement
 from django_schwartz.models.outcome import settle, settle_together
+from django_schwartz.signals import tell_finished
 from django_schwartz.transactions import may_be_rolled_back
 
 logger = logging.getLogger("django_schwartz")
@@ -113,10 +114,14 @@ class Settler:
                 was_interrupted = True
             connections[using].close()
             time.sleep(pause)
-        for job, outcome in settlements:
-            # Within its lease nobody else could take it: it was this settler, before the interrupt.
-            is_recorded = job.jobid in gone or (was_interrupted and self._is_held(job))
-            self._conclude(job, outcome if is_recorded else None)
+        if was_interrupted:
+            # Within its lease nobody else could take it: it was this settler, before that.
+            gone |= {entry.job.jobid for entry in settlements if self._is_held(entry.job)}
+        self._holds.drop([entry.job for entry in settlements])
+        tell_finished((job, x, job.runtime) for job, x in settlements if job.jobid in gone)
+        for job, _ in settlements:
+            if job.jobid not in gone:
+                job.become_lost()
         return True
 
     def _settle_alone(self, settlement: Settlement) -> None:
@@ -126,15 +131,12 @@ class Settler:
         except Exception:
             logger.exception("the outcome of %s could not be recorded", job.handle)
             self._holds.drop([job])
-        else:
-            self._conclude(job, decided)
-
-    def _conclude(self, job: Job, outcome: Outcome | None) -> None:
+            return
         self._holds.drop([job])
-        if outcome is None:
-            job.become_lost()
+        if decided:
+            job.become_recorded(decided)
         else:
-            job.become_recorded(outcome)
+            job.become_lost()
 
     def _are_held(self, settlements: list[Settlement]) -> bool:
         return any(self._is_held(settlement.job) for settlement in settlements)

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol, Self
 
 from asgiref.sync import sync_to_async
@@ -82,8 +82,6 @@ class Job(QuicklyMade):
     is_duplicate = False
     #: What completed() was told that the work gave: a value that JSON can hold.
     result: Any = None
-    #: When the verdict came that ended it, by the server's clock.
-    completed_at: datetime | None = None
     #: Where debug() sends its messages.
     debug_to: Callable[[str, "Job"], object] | None = None
 
@@ -300,11 +298,12 @@ class Job(QuicklyMade):
         """Seconds from when its worker began with it until its verdict, or now."""
         return None if self._begun is None else (self._ended or time.monotonic()) - self._begun
 
-    def _time_by_grab(self) -> datetime | None:
-        """The server's time now, as its grab and this host's clock since then tell it."""
-        if self.grabbed_at is None or self._grabbed is None:
+    @property
+    def completed_at(self) -> datetime | None:
+        """When the last verdict came, as the server's clock at the grab and ours since tell it."""
+        if self.grabbed_at is None or self._grabbed is None or self._ended is None:
             return None
-        return self.grabbed_at + timedelta(seconds=time.monotonic() - self._grabbed)
+        return self.grabbed_at + timedelta(seconds=self._ended - self._grabbed)
 
     def become_grabbed(self) -> None:
         """Note that the grab's reply arrives now."""
@@ -476,7 +475,8 @@ class Job(QuicklyMade):
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
         keep_for = int(self._policy("keep_exit_status_for"))
-        return Outcome(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
+        make = Outcome if details else _same_outcome
+        return make(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
 
     def _policy(self, name: str, *args: object) -> float:
         return registry.get(self.funcname).policy(name, *args)
@@ -484,8 +484,7 @@ class Job(QuicklyMade):
     def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
         if self._is_too_late_for(outcome) or self.is_lost:
             return False
-        self._ended, self._said = time.monotonic(), outcome
-        self.completed_at, self.result = self._time_by_grab(), result
+        self._ended, self._said, self.result = time.monotonic(), outcome, result
         if self.holder and self.holder.record(self, outcome):
             self._settled = Certain()
             return True
@@ -512,20 +511,25 @@ class Job(QuicklyMade):
         if decided is None:
             self.become_lost()
             return False
-        self.become_recorded(decided)
+        self.become_recorded(decided, is_final=not self.driver.in_atomic_block)
         return True
 
-    def become_recorded(self, outcome: Outcome) -> None:
-        """Tell that the outcome is in the database, as soon as it is committed."""
+    def become_recorded(self, outcome: Outcome, *, is_final: bool = True) -> None:
+        """Note that the outcome is in the database, and tell of it as soon as it stays there."""
         if outcome.exit_status is None:
             self._become_released()
-        if self.driver.in_atomic_block:
-            transaction.on_commit(partial(self._tell, outcome, self.runtime), using=self.alias)
+        tell = partial(self._tell, outcome, self.runtime)
+        if is_final:
+            tell()
         else:
-            self._tell(outcome, self.runtime)
+            transaction.on_commit(tell, using=self.alias)
 
     def _tell(self, outcome: Outcome, runtime: float | None) -> None:
-        signals.job_finished.send_robust(type(self), job=self, outcome=outcome, runtime=runtime)
+        signals.tell_finished([(self, outcome, runtime)])
+
+
+#: What most jobs come to, made once.
+_same_outcome = lru_cache(Outcome)
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:

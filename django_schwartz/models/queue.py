@@ -155,17 +155,17 @@ class JobQuerySet(models.QuerySet["Job"]):
         ]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         funcnames = FuncMap.objects.names_of({row["func_id"] for row in rows}, using=self.db)
+        connection = connections[self.db]
         for row in rows:
             row["_funcname"] = funcnames[row["func_id"]]
-        return [self._made_of(values, readers) for values in rows]
+            for name, read in readers:
+                if row[name] is not None:
+                    row[name] = read(row[name], None, connection)
+        return [self._made_of(row) for row in rows]
 
-    def _made_of(self, values: dict[str, Any], readers: list[Reader]) -> "Job":
-        connection = connections[self.db]
-        for name, read in readers:
-            if values[name] is not None:
-                values[name] = read(values[name], None, connection)
+    def _made_of(self, attributes: dict[str, Any]) -> "Job":
         job = self.model.__new__(self.model)
-        job.__dict__.update(values)
+        job.__dict__ = attributes
         job._state = ModelState()
         job._state.adding, job._state.db = False, self.db
         return job
