@@ -123,7 +123,7 @@ class Engine:
     def stop(self) -> None:
         """Have run() return after the running jobs; what was not begun is given back.
 
-        For any thread, and for signal handlers.
+        For any thread.
         """
         self._stopping.set()
         self._wake()
