@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
+#: Held back until there is somebody to stop.
+STOPPING = {signal.SIGTERM, signal.SIGINT}
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
 
@@ -132,6 +135,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         show_log(LEVELS.get(options["verbosity"], logging.DEBUG))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            self._run(options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+    def _run(self, options: dict[str, Any]) -> None:
         client = self._client(options["workers"], options["databases"])
         client.queues = options["queues"] or []
         client.excluded_queues = options["excluded_queues"] or []
@@ -155,7 +165,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(supervisor.stop) if options["reload"] else []
         stop_on_signals(supervisor)
-        _log_abilities(client)
+        _begin(client)
         supervisor.run()
         if supervisor.killed_by:
             raise SystemExit(128 + supervisor.killed_by)
@@ -173,7 +183,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(runner.stop) if options["reload"] else []
         with stopping_on_signals(runner):
-            _log_abilities(client)
+            _begin(client)
             try:
                 runner.run()
             except StopNow as stop:
@@ -202,8 +212,9 @@ class Command(BaseCommand):
         return client
 
 
-def _log_abilities(client: TheSchwartz) -> None:
-    """Say that work begins; whoever reads it may already stop it by a signal."""
+def _begin(client: TheSchwartz) -> None:
+    """Let signals come, now that there is somebody to stop."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     logger.info("performing %s", ", ".join(client.all_abilities))
 
 
