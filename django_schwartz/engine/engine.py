@@ -36,7 +36,7 @@ from django_schwartz.wakeup import Ears
 logger = logging.getLogger("django_schwartz")
 
 #: Jobs held, those included whose outcomes are not recorded yet.
-MOST_HELD = 1500
+MOST_HELD = 3000
 #: Seconds between two looks at jobs that were grabbed ahead, or at what is left to finish.
 LOOK_SECONDS = 0.05
 #: Seconds between two signs of life while all are busy.
@@ -144,7 +144,8 @@ class Engine:
 
     def _tell_of_room(self) -> None:
         """The same, at little cost while it does not wait for jobs."""
-        self._has_room.set()
+        if not self._has_room.is_set():
+            self._has_room.set()
         if self._is_asleep:
             self._ears.wake()
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 #: Numbers in a row: jobid, place of the alias, grabs, lease, renewed lease, begun.
 WIDTH = 6
 #: Rows: more jobs than one process ever holds.
-ROWS = 2048
+ROWS = 4096
 #: Numbers before the rows: that of a grab whose reply is not here yet, the time of the last sign of
 #: life in milliseconds of the system's monotonic clock, and the farewell.
 HEAD = 3
