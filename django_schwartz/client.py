@@ -4,17 +4,18 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
 
-from django.db import connections, transaction
+from django.db import connections
 
 from django_schwartz.batches import Batches
 from django_schwartz.conf import conf
 from django_schwartz.databases import Databases
 from django_schwartz.dialects import Lease, dialect_of
+from django_schwartz.dispatching import after_commit, dispatch, made_job
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
@@ -125,10 +126,10 @@ class TheSchwartz:
         and `is_duplicate`. Raises AllDatabasesDead; TypeError or ValueError for a job that cannot
         be stored.
         """
-        made = _made_job(job, arg, fields)
+        made = made_job(job, arg, fields)
         if on_commit:
             check_storable(made)
-            _after_commit(partial(self._dispatch, Batches([made]), using))
+            after_commit(partial(self._dispatch, Batches([made]), using))
             return None
         return self._dispatch(Batches([made]), using)[0]
 
@@ -158,33 +159,7 @@ class TheSchwartz:
         using: str | None,
         on_progress: Callable[[int], object] | None = None,
     ) -> list[JobHandle]:
-        chosen = using or self.databases.in_transaction()
-        if chosen is not None:
-            return _store(batches, chosen, on_progress)
-        for alias in self._order_for(batches.first):
-            with self.databases.failing_over(alias):
-                return _store(batches, alias, on_progress)
-            if batches.is_spent:
-                raise self.databases.causes[alias]
-        raise self.databases.all_dead()
-
-    def _order_for(self, jobs: list[Job]) -> Iterator[str]:
-        """The databases to ask, one after the other. Raises ValueError where homes part."""
-        orders = {
-            tuple(self.databases.in_home_order(job.funcname, str(job.uniqkey)))
-            for job in jobs
-            if job.uniqkey is not None
-        }
-        if not orders:
-            yield from self.databases.in_random_order()
-        for homes in zip(*orders, strict=False):
-            if len(set(homes)) > 1:
-                raise ValueError(
-                    "The uniqkeys of these jobs have their homes in different databases, where "
-                    "they would not be found: name one database for all by using=, here and "
-                    "wherever these keys are dispatched, or dispatch each job by itself."
-                )
-            yield homes[0]
+        return dispatch(batches, self.databases, using=using, on_progress=on_progress)
 
     # Looking up
 
@@ -440,56 +415,6 @@ class TheSchwartz:
         """The job, whose debug() now comes to this client."""
         job.debug_to = self.debug
         return job
-
-
-def _made_job(job: Job | str, arg: object, fields: dict[str, Any]) -> Job:
-    if isinstance(job, str):
-        return Job(funcname=job, arg=arg, **fields)  # type: ignore[misc] # a property
-    if not isinstance(job, Job):
-        raise TypeError(f"dispatch_async takes a Job or a funcname, not {type(job).__name__}.")
-    if arg is not None or fields:
-        raise TypeError(
-            "dispatch_async takes one Job, or a funcname and its arg. For many: dispatch_jobs."
-        )
-    return job
-
-
-def _after_commit(dispatch: Callable[[], object]) -> None:
-    open_one = next((a for a in connections if connections[a].in_atomic_block), None)
-    if open_one is None:
-        dispatch()
-    else:
-        transaction.on_commit(dispatch, using=open_one)
-
-
-def _store(
-    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
-) -> list[JobHandle]:
-    if len(batches.first) == 1:
-        return _store_each(batches, alias, on_progress)
-    store = partial(_store_together, batches, alias, on_progress)
-    if batches.is_spent:
-        return store()
-    return dialect_of(connections[alias]).again(alias, store)
-
-
-def _store_together(
-    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
-) -> list[JobHandle]:
-    with transaction.atomic(using=alias):
-        return _store_each(batches, alias, on_progress)
-
-
-def _store_each(
-    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
-) -> list[JobHandle]:
-    handles: list[JobHandle] = []
-    for batch in batches:
-        Job.objects.using(alias).dispatch(batch)
-        handles += [handle for job in batch if (handle := job.handle) is not None]
-        if on_progress:
-            on_progress(len(handles))
-    return handles
 
 
 def _coalescing(jobs: JobQuerySet, value: str | None, prefix: str | None) -> JobQuerySet:
