@@ -55,8 +55,7 @@ class Abilities:
         """Give each ability its row in every database, so that no dispatch has to make one."""
         for alias in self.databases.aliases:
             with self.databases.failing_over(alias):
-                for name in self.all_abilities:
-                    FuncMap.objects.get_or_make(name, using=alias)
+                FuncMap.objects.get_or_make_all(self.all_abilities, using=alias)
 
     def reset_abilities(self) -> None:
         """Forget every ability."""

@@ -46,5 +46,4 @@ def make_functions(*, using: str, **_: object) -> None:
 
     FuncMap.objects.forget(using=using)
     if router.allow_migrate_model(using, FuncMap):
-        for worker in registry:
-            FuncMap.objects.get_or_make(worker.funcname, using=using)
+        FuncMap.objects.get_or_make_all([worker.funcname for worker in registry], using=using)

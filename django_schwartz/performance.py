@@ -172,7 +172,7 @@ class Performance:
         self.job.begin()
         try:
             self.is_in_user_code = True
-            work: object = self.worker().work(self.job)  # type: ignore[func-returns-value]
+            work: object = self.worker().work(self.job)
             if iscoroutine(work):
                 self._run_in_a_loop(work)
         except (StopNow, Overdue):

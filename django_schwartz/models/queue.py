@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,8 +28,6 @@ INSERT_BATCH = 1000
 #: Looks at a uniqkey whose job keeps leaving the queue between our INSERT and our SELECT.
 DUPLICATE_LOOKS = 10
 
-#: What turns a column's value into the attribute of this name.
-Reader = tuple[str, Callable[..., Any]]
 #: Where these are in a row.
 FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 
@@ -145,23 +143,29 @@ class JobQuerySet(models.QuerySet["Job"]):
 
         Not by from_db(), which takes as long as it takes to perform a small job.
         """
+        rows = cursor.fetchall()
+        if not rows:
+            return []
         fields = {field.column: field for field in self.model._meta.concrete_fields}
-        columns = [fields.get(column[0], column[0]) for column in cursor.description]
-        names = [getattr(column, "attname", column) for column in columns]
-        readers = [
-            (field.attname, _remembering(field.from_db_value, field))
-            for field in columns
-            if hasattr(field, "from_db_value")
-        ]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        funcnames = FuncMap.objects.names_of({row["func_id"] for row in rows}, using=self.db)
+        read: dict[str, Sequence[Any]] = {}
+        for (column, *_), values in zip(cursor.description, zip(*rows, strict=True), strict=True):
+            field = fields.get(column)
+            read[field.attname if field else column] = self._read(values, field)
+        funcnames = FuncMap.objects.names_of(set(read["func_id"]), using=self.db)
+        read["_funcname"] = [funcnames[funcid] for funcid in read["func_id"]]
+        each = zip(*read.values(), strict=True)
+        return [self._made_of(dict(zip(read, row, strict=True))) for row in each]
+
+    def _read(self, values: Sequence[Any], field: Any) -> Sequence[Any]:
+        """A column's values as attributes; each moment is made once, since a batch shares them."""
+        if not hasattr(field, "from_db_value"):
+            return values
         connection = connections[self.db]
-        for row in rows:
-            row["_funcname"] = funcnames[row["func_id"]]
-            for name, read in readers:
-                if row[name] is not None:
-                    row[name] = read(row[name], None, connection)
-        return [self._made_of(row) for row in rows]
+        if isinstance(field, UnixTimeField):
+            moments = {value: field.from_db_value(value) for value in set(values)}
+            return [moments[value] for value in values]
+        read = field.from_db_value
+        return [None if value is None else read(value, None, connection) for value in values]
 
     def _made_of(self, attributes: dict[str, Any]) -> "Job":
         job = self.model.__new__(self.model)
@@ -260,18 +264,6 @@ class JobQuerySet(models.QuerySet["Job"]):
         raise SchwartzError(
             f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
         )
-
-
-def _remembering(read: Callable[..., Any], field: "models.Field[Any, Any]") -> Callable[..., Any]:
-    """The same, each moment made once: those of a batch are often the same."""
-    moments: dict[int, Any] = {}
-
-    def remembered(value: int, *args: object) -> Any:
-        if value not in moments:
-            moments[value] = read(value, *args)
-        return moments[value]
-
-    return remembered if isinstance(field, UnixTimeField) else read
 
 
 def _told(grabbed: "list[Job]") -> "list[Job]":

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from django_schwartz.checks import pool_too_small
 from django_schwartz.child import Orders
 from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
+from django_schwartz.engine import Terms
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.logs import show_log
 from django_schwartz.performance import StopNow
@@ -23,6 +26,8 @@ from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
+#: Held back until there is somebody to stop.
+STOPPING = {signal.SIGTERM, signal.SIGINT}
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
 
@@ -130,6 +135,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         show_log(LEVELS.get(options["verbosity"], logging.DEBUG))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            self._run(options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+    def _run(self, options: dict[str, Any]) -> None:
         client = self._client(options["workers"], options["databases"])
         client.queues = options["queues"] or []
         client.excluded_queues = options["excluded_queues"] or []
@@ -141,8 +153,10 @@ class Command(BaseCommand):
     def _supervise(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
         """Run to the end; True if that is a change of the code."""
         _check_that_children_see(client.databases.aliases)
+        orders = _orders(client, options)
+        _check_that_pools_suffice(orders)
         supervisor = Supervisor(
-            _orders(client, options),
+            orders,
             Plan(
                 processes=options["processes"],
                 shutdown_timeout=options["shutdown_timeout"],
@@ -151,7 +165,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(supervisor.stop) if options["reload"] else []
         stop_on_signals(supervisor)
-        _log_abilities(client)
+        _begin(client)
         supervisor.run()
         if supervisor.killed_by:
             raise SystemExit(128 + supervisor.killed_by)
@@ -169,7 +183,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(runner.stop) if options["reload"] else []
         with stopping_on_signals(runner):
-            _log_abilities(client)
+            _begin(client)
             try:
                 runner.run()
             except StopNow as stop:
@@ -198,8 +212,9 @@ class Command(BaseCommand):
         return client
 
 
-def _log_abilities(client: TheSchwartz) -> None:
-    """Say that work begins; whoever reads it may already stop it by a signal."""
+def _begin(client: TheSchwartz) -> None:
+    """Let signals come, now that there is somebody to stop."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     logger.info("performing %s", ", ".join(client.all_abilities))
 
 
@@ -238,6 +253,13 @@ def _check_that_children_see(aliases: list[str]) -> None:
                 f"Worker processes cannot see what is {where} ({connection.alias!r}): use "
                 "--processes 0, which performs jobs in this process."
             )
+
+
+def _check_that_pools_suffice(orders: Orders) -> None:
+    """Raise CommandError if threads would wait for each other's connections, maybe for ever."""
+    for alias in orders.databases:
+        if message := pool_too_small(alias, Terms(**orders.terms)):
+            raise CommandError(message)
 
 
 def _changes_of_code(stop: Callable[[], object]) -> list[bool]:
