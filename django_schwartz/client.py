@@ -4,36 +4,35 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
 
-from django.db import connections, transaction
+from django.db import connections
 
+from django_schwartz.abilities import Abilities, Ability, name_of
 from django_schwartz.batches import Batches
 from django_schwartz.conf import conf
 from django_schwartz.databases import Databases
 from django_schwartz.dialects import Lease, dialect_of
+from django_schwartz.dispatching import after_commit, dispatch, made_job
 from django_schwartz.exceptions import InvalidHandle
 from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
 from django_schwartz.models.rows import check_storable
 from django_schwartz.performance import Performance, fails_as_unreadable, perform
 from django_schwartz.signals import printable
-from django_schwartz.worker import Worker, current_job, registry
+from django_schwartz.worker import current_job, registry
 
 __all__ = ["JobHandle", "TheSchwartz"]
 
 logger = logging.getLogger("django_schwartz")
 
-#: A worker class, or its funcname.
-Ability = str | type[Worker]
-
 _grab_numbers = itertools.count(1)
 
 
-class TheSchwartz:
+class TheSchwartz(Abilities):
     """A client of the queue. What is not given comes from the SCHWARTZ setting.
 
     `databases` are aliases. `floor` is the lowest priority that is grabbed, 0 for none. `verbose`
@@ -52,9 +51,11 @@ class TheSchwartz:
         verbose: bool | Callable[[str, Job | None], object] = False,
     ) -> None:
         settings = conf()
-        self.databases = Databases(
-            settings.databases if databases is None else list(databases),
-            retry_seconds=settings.retry_seconds if retry_seconds is None else retry_seconds,
+        super().__init__(
+            Databases(
+                settings.databases if databases is None else list(databases),
+                retry_seconds=settings.retry_seconds if retry_seconds is None else retry_seconds,
+            )
         )
         self.prioritize = settings.prioritize if prioritize is None else prioritize
         self.floor = settings.floor if floor is None and self.prioritize else floor or 0
@@ -67,9 +68,6 @@ class TheSchwartz:
         self.verbose = verbose
         self.queues: list[str] = []
         self.excluded_queues: list[str] = []
-        self.all_abilities: list[str] = []
-        self.current_abilities: list[str] = []
-        self._looked_up: set[tuple[str, int]] | None = None
 
     @property
     def floor(self) -> int:
@@ -125,10 +123,10 @@ class TheSchwartz:
         and `is_duplicate`. Raises AllDatabasesDead; TypeError or ValueError for a job that cannot
         be stored.
         """
-        made = _made_job(job, arg, fields)
+        made = made_job(job, arg, fields)
         if on_commit:
             check_storable(made)
-            _after_commit(partial(self._dispatch, Batches([made]), using))
+            after_commit(partial(self._dispatch, Batches([made]), using))
             return None
         return self._dispatch(Batches([made]), using)[0]
 
@@ -158,33 +156,7 @@ class TheSchwartz:
         using: str | None,
         on_progress: Callable[[int], object] | None = None,
     ) -> list[JobHandle]:
-        chosen = using or self.databases.in_transaction()
-        if chosen is not None:
-            return _store(batches, chosen, on_progress)
-        for alias in self._order_for(batches.first):
-            with self.databases.failing_over(alias):
-                return _store(batches, alias, on_progress)
-            if batches.is_spent:
-                raise self.databases.causes[alias]
-        raise self.databases.all_dead()
-
-    def _order_for(self, jobs: list[Job]) -> Iterator[str]:
-        """The databases to ask, one after the other. Raises ValueError where homes part."""
-        orders = {
-            tuple(self.databases.in_home_order(job.funcname, str(job.uniqkey)))
-            for job in jobs
-            if job.uniqkey is not None
-        }
-        if not orders:
-            yield from self.databases.in_random_order()
-        for homes in zip(*orders, strict=False):
-            if len(set(homes)) > 1:
-                raise ValueError(
-                    "The uniqkeys of these jobs have their homes in different databases, where "
-                    "they would not be found: name one database for all by using=, here and "
-                    "wherever these keys are dispatched, or dispatch each job by itself."
-                )
-            yield homes[0]
+        return dispatch(batches, self.databases, using=using, on_progress=on_progress)
 
     # Looking up
 
@@ -238,62 +210,6 @@ class TheSchwartz:
             cursor.execute(f"SELECT {dialect_of(connections[alias]).now}", [])
             return int(cursor.fetchone()[0])
 
-    # Abilities
-
-    def can_do(self, worker: Ability) -> None:
-        """Announce that this client performs a worker's jobs. Raises UnknownFunction."""
-        funcname = registry[_name_of(worker)].funcname
-        self.all_abilities.append(funcname)
-        self.current_abilities.append(funcname)
-
-    def abilities(self, *, is_async: bool | None = None) -> list[str]:
-        """The names of all abilities, or of those whose work() is a coroutine, or is none."""
-        names = dict.fromkeys(self.all_abilities)
-        return [name for name in names if is_async in {None, registry.get(name).is_async()}]
-
-    def can_do_all(self) -> None:
-        """Announce all workers that are registered, and by look_for_abilities() all to come."""
-        self._looked_up = set()
-        self.look_for_abilities()
-
-    def look_for_abilities(self) -> None:
-        """Announce the functions that came into the databases and that a worker is found for."""
-        if self._looked_up is None:
-            return
-        for alias in self.databases.aliases:
-            with self.databases.failing_over(alias):
-                self._find_workers(alias, self._looked_up)
-        for worker in registry:
-            if worker.funcname not in self.all_abilities:
-                self.can_do(worker)
-
-    @staticmethod
-    def _find_workers(alias: str, looked_up: set[tuple[str, int]]) -> None:
-        for funcid, funcname in FuncMap.objects.using(alias).values_list("pk", "funcname"):
-            if (alias, funcid) not in looked_up:
-                looked_up.add((alias, funcid))
-                registry.find(funcname)
-
-    def make_functions(self) -> None:
-        """Give each ability its row in every database, so that no dispatch has to make one."""
-        for alias in self.databases.aliases:
-            with self.databases.failing_over(alias):
-                FuncMap.objects.get_or_make_all(self.all_abilities, using=alias)
-
-    def reset_abilities(self) -> None:
-        """Forget every ability."""
-        self.all_abilities, self.current_abilities = [], []
-
-    def temporarily_remove_ability(self, worker: Ability) -> None:
-        """Look for other jobs first, until there are none or no ability is left."""
-        name = _name_of(worker)
-        self.current_abilities = [ability for ability in self.current_abilities if ability != name]
-        if not self.current_abilities:
-            self.restore_full_abilities()
-
-    def restore_full_abilities(self) -> None:
-        self.current_abilities = list(self.all_abilities)
-
     # Grabbing
 
     def find_job_for_workers(self, workers: Iterable[Ability] | None = None) -> Job | None:
@@ -326,7 +242,7 @@ class TheSchwartz:
         coalesce: str | None = None,
         coalesce_prefix: str | None = None,
     ) -> Job | None:
-        names = [_name_of(worker) for worker in workers]
+        names = [name_of(worker) for worker in workers]
         for alias in self.databases.in_random_order() if names else []:
             with self.databases.failing_over(alias):
                 lease = self.lease(names, alias)
@@ -349,7 +265,7 @@ class TheSchwartz:
         return jobs.in_order(prioritize=self.prioritize)
 
     def _funcids(self, workers: Iterable[Ability], alias: str) -> list[int]:
-        names = [_name_of(worker) for worker in workers]
+        names = [name_of(worker) for worker in workers]
         return [row.funcid for row in FuncMap.objects.find(names, using=alias).values()]
 
     def lease(self, funcnames: Iterable[str], alias: str) -> Lease:
@@ -441,60 +357,6 @@ class TheSchwartz:
         return job
 
 
-def _made_job(job: Job | str, arg: object, fields: dict[str, Any]) -> Job:
-    if isinstance(job, str):
-        return Job(funcname=job, arg=arg, **fields)  # type: ignore[misc] # a property
-    if not isinstance(job, Job):
-        raise TypeError(f"dispatch_async takes a Job or a funcname, not {type(job).__name__}.")
-    if arg is not None or fields:
-        raise TypeError(
-            "dispatch_async takes one Job, or a funcname and its arg. For many: dispatch_jobs."
-        )
-    return job
-
-
-def _after_commit(dispatch: Callable[[], object]) -> None:
-    open_one = next((a for a in connections if connections[a].in_atomic_block), None)
-    if open_one is None:
-        dispatch()
-    else:
-        transaction.on_commit(dispatch, using=open_one)
-
-
-def _store(
-    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
-) -> list[JobHandle]:
-    if len(batches.first) == 1:
-        return _store_each(batches, alias, on_progress)
-    store = partial(_store_together, batches, alias, on_progress)
-    if batches.is_spent:
-        return store()
-    return dialect_of(connections[alias]).again(alias, store)
-
-
-def _store_together(
-    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
-) -> list[JobHandle]:
-    with transaction.atomic(using=alias):
-        return _store_each(batches, alias, on_progress)
-
-
-def _store_each(
-    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
-) -> list[JobHandle]:
-    handles: list[JobHandle] = []
-    for batch in batches:
-        Job.objects.using(alias).dispatch(batch)
-        handles += [handle for job in batch if (handle := job.handle) is not None]
-        if on_progress:
-            on_progress(len(handles))
-    return handles
-
-
 def _coalescing(jobs: JobQuerySet, value: str | None, prefix: str | None) -> JobQuerySet:
     jobs = jobs if value is None else jobs.coalescing(value)
     return jobs if prefix is None else jobs.coalescing_prefix(prefix)
-
-
-def _name_of(worker: Ability) -> str:
-    return worker if isinstance(worker, str) else worker.funcname

@@ -12,11 +12,11 @@ from types import FrameType
 from django.db import Error
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.connections import tend_connections
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.lookout import Lookout
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
+from django_schwartz.upkeep import tend_connections
 
 logger = logging.getLogger("django_schwartz")
 

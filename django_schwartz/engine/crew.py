@@ -10,11 +10,11 @@ from functools import partial
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from django_schwartz.connections import tend_connections
 from django_schwartz.engine.holds import Holds
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.models import Job
 from django_schwartz.performance import Overdue, perform
+from django_schwartz.upkeep import tend_connections
 
 logger = logging.getLogger("django_schwartz")
 

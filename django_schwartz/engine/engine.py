@@ -13,7 +13,6 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.connections import tend_connections
 from django_schwartz.dialects import dialect_of
 from django_schwartz.engine.assignments import Assignments
 from django_schwartz.engine.beat import Beat
@@ -31,6 +30,7 @@ from django_schwartz.memory import resident_bytes
 from django_schwartz.models import Job
 from django_schwartz.scoreboard import Scoreboard
 from django_schwartz.signals import printable
+from django_schwartz.upkeep import tend_connections
 from django_schwartz.wakeup import Ears
 
 logger = logging.getLogger("django_schwartz")

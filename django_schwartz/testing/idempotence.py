@@ -14,7 +14,8 @@ from typing import Any, NoReturn, TypeVar
 import django
 from django.db import transaction
 
-from django_schwartz.client import Ability, TheSchwartz
+from django_schwartz.abilities import Ability
+from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
 from django_schwartz.models import Job, JobHandle
 from django_schwartz.performance import Performance

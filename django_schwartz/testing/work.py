@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from django_schwartz.client import Ability, TheSchwartz
+from django_schwartz.abilities import Ability
+from django_schwartz.client import TheSchwartz
 from django_schwartz.models import Job, JobQuerySet, Outcome
 from django_schwartz.performance import Performance
 from django_schwartz.signals import job_finished

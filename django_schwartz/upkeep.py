@@ -1,4 +1,4 @@
-"""The connections of a thread that performs jobs."""
+"""The upkeep of the database connections of a thread that performs jobs."""
 
 from collections.abc import Sequence
 

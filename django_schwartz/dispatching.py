@@ -1,0 +1,102 @@
+"""Dispatching: which database takes the jobs that a client is given, and how they get there."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from django.db import connections, transaction
+
+from django_schwartz.batches import Batches
+from django_schwartz.databases import Databases
+from django_schwartz.dialects import dialect_of
+from django_schwartz.models import Job, JobHandle
+
+
+def dispatch(
+    batches: Batches[Job],
+    databases: Databases,
+    *,
+    using: str | None,
+    on_progress: Callable[[int], object] | None = None,
+) -> list[JobHandle]:
+    """Store the jobs in one of the databases: see TheSchwartz.dispatch_jobs()."""
+    chosen = using or databases.in_transaction()
+    if chosen is not None:
+        return _store(batches, chosen, on_progress)
+    for alias in _order_for(batches.first, databases):
+        with databases.failing_over(alias):
+            return _store(batches, alias, on_progress)
+        if batches.is_spent:
+            raise databases.causes[alias]
+    raise databases.all_dead()
+
+
+def _order_for(jobs: list[Job], databases: Databases) -> Iterator[str]:
+    """The databases to ask, one after the other. Raises ValueError where homes part."""
+    orders = {
+        tuple(databases.in_home_order(job.funcname, str(job.uniqkey)))
+        for job in jobs
+        if job.uniqkey is not None
+    }
+    if not orders:
+        yield from databases.in_random_order()
+    for homes in zip(*orders, strict=False):
+        if len(set(homes)) > 1:
+            raise ValueError(
+                "The uniqkeys of these jobs have their homes in different databases, where "
+                "they would not be found: name one database for all by using=, here and "
+                "wherever these keys are dispatched, or dispatch each job by itself."
+            )
+        yield homes[0]
+
+
+def made_job(job: Job | str, arg: object, fields: dict[str, Any]) -> Job:
+    """The Job that is given, or made of a funcname and its arg. Raises TypeError."""
+    if isinstance(job, str):
+        return Job(funcname=job, arg=arg, **fields)  # type: ignore[misc] # a property
+    if not isinstance(job, Job):
+        raise TypeError(f"dispatch_async takes a Job or a funcname, not {type(job).__name__}.")
+    if arg is not None or fields:
+        raise TypeError(
+            "dispatch_async takes one Job, or a funcname and its arg. For many: dispatch_jobs."
+        )
+    return job
+
+
+def after_commit(dispatch: Callable[[], object]) -> None:
+    """Dispatch when the open transaction, if there is one, has committed."""
+    open_one = next((a for a in connections if connections[a].in_atomic_block), None)
+    if open_one is None:
+        dispatch()
+    else:
+        transaction.on_commit(dispatch, using=open_one)
+
+
+def _store(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    if len(batches.first) == 1:
+        return _store_each(batches, alias, on_progress)
+    store = partial(_store_together, batches, alias, on_progress)
+    if batches.is_spent:
+        return store()
+    return dialect_of(connections[alias]).again(alias, store)
+
+
+def _store_together(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    with transaction.atomic(using=alias):
+        return _store_each(batches, alias, on_progress)
+
+
+def _store_each(
+    batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
+) -> list[JobHandle]:
+    handles: list[JobHandle] = []
+    for batch in batches:
+        Job.objects.using(alias).dispatch(batch)
+        handles += [handle for job in batch if (handle := job.handle) is not None]
+        if on_progress:
+            on_progress(len(handles))
+    return handles
