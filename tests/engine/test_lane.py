@@ -91,7 +91,7 @@ def test_it_grabs_further_ahead_as_long_as_batches_are_quick_and_no_further(lane
 
     assert queue.limits == sorted(queue.limits)
     assert queue.limits[3] > 4
-    assert 400 < queue.limits[-1] <= 504
+    assert 900 < queue.limits[-1] <= 1004
 
 
 def test_it_grabs_less_far_ahead_when_batches_are_slow(lane, queue, crew, now):
