@@ -93,6 +93,11 @@ class Holds:
         if hold:
             hold.is_queued = True
 
+    def is_queued(self, job: Job) -> bool:
+        """Whether the settler has the job's outcome, and has not recorded it yet."""
+        hold = self._holds.get(id(job))
+        return hold is not None and hold.is_queued
+
     def stop_renewing(self, jobs: Iterable[Job]) -> None:
         with self._lock:
             for job in jobs:

@@ -31,8 +31,12 @@ class History:
         )
 
     def repeats(self) -> list[tuple[Line, Line]]:
-        """Attempts without an outcome, each with the one that repeats it."""
-        pairs = zip(self.begun, self.begun[1:], strict=False)
+        """Attempts without an outcome, each with the one that repeats it.
+
+        In the order of their grabs: what a frozen worker had grabbed it may begin after the repeat.
+        """
+        begun = sorted(self.begun, key=lambda line: line["grabs"])
+        pairs = zip(begun, begun[1:], strict=False)
         return [pair for pair in pairs if not self.comes_back_after(pair[0]["grabs"])]
 
 
