@@ -166,7 +166,9 @@ class Supervisor:
 
     def _supervise(self) -> None:
         while not self._is_over():
-            if not self.is_stopping:
+            if self.is_stopping:
+                self._signal_all(signal.SIGTERM)  # one may have been starting when that came
+            else:
                 self._start_missing()
                 self._assign_suspects()
                 self._housekeeping.keep()

@@ -28,6 +28,7 @@ import signal, sys
 from pathlib import Path
 from tests import postgres
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it
 print(postgres.start(Path(sys.argv[1])).folder, flush=True)
 signal.pause()
 """

@@ -59,7 +59,8 @@ def test_its_fixtures_serve_a_project(tmp_path):
     (tmp_path / "test_shop.py").write_text(TESTS)
     own = {"DJANGO_SCHWARTZ_TEST_DATABASE": "sqlite", "PYTHONPATH": str(ROOT)}
     environment = {**os.environ, **own}
-    environment.pop("DJANGO_SCHWARTZ_TEST_RUN")
+    for ours in ("DJANGO_SCHWARTZ_TEST_RUN", "PYTEST_ADDOPTS"):
+        environment.pop(ours, None)
     plugins = ["no:django_schwartz", pytest_plugin.__name__, "no:cacheprovider"]
     options = ["-q", *(word for plugin in plugins for word in ("-p", plugin))]
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
+#: Held back until there is somebody to stop.
+STOPPING = {signal.SIGTERM, signal.SIGINT}
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
 
@@ -130,6 +133,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         show_log(LEVELS.get(options["verbosity"], logging.DEBUG))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            self._run(options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+    def _run(self, options: dict[str, Any]) -> None:
         client = self._client(options["workers"], options["databases"])
         client.queues = options["queues"] or []
         client.excluded_queues = options["excluded_queues"] or []
@@ -151,7 +161,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(supervisor.stop) if options["reload"] else []
         stop_on_signals(supervisor)
-        _log_abilities(client)
+        _begin(client)
         supervisor.run()
         if supervisor.killed_by:
             raise SystemExit(128 + supervisor.killed_by)
@@ -169,7 +179,7 @@ class Command(BaseCommand):
         )
         changes = _changes_of_code(runner.stop) if options["reload"] else []
         with stopping_on_signals(runner):
-            _log_abilities(client)
+            _begin(client)
             try:
                 runner.run()
             except StopNow as stop:
@@ -198,8 +208,9 @@ class Command(BaseCommand):
         return client
 
 
-def _log_abilities(client: TheSchwartz) -> None:
-    """Say that work begins; whoever reads it may already stop it by a signal."""
+def _begin(client: TheSchwartz) -> None:
+    """Let signals come, now that there is somebody to stop."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     logger.info("performing %s", ", ".join(client.all_abilities))
 
 
