@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from django_schwartz.models.outcome import Verdict
 from django_schwartz.torture.ledger import Event, Line
@@ -36,7 +37,7 @@ class History:
         In the order of their grabs: what a frozen worker had grabbed it may begin after the repeat.
         """
         begun = sorted(self.begun, key=lambda line: line["grabs"])
-        pairs = zip(begun, begun[1:], strict=False)
+        pairs = pairwise(begun)
         return [pair for pair in pairs if not self.comes_back_after(pair[0]["grabs"])]
 
 
