@@ -1,9 +1,9 @@
 """System checks: what is wrong with the settings and the workers, before a job finds out."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from math import isfinite
 from typing import Any, TypeGuard
 
 import django
@@ -14,7 +14,8 @@ from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
 from django_schwartz.conf import KEYS, Conf
-from django_schwartz.dialects import dialect_of
+from django_schwartz.dialects import DIALECTS, dialect_of
+from django_schwartz.engine import Terms
 from django_schwartz.serializers import ARG_FORMATS
 from django_schwartz.worker import Worker, registry
 
@@ -50,7 +51,7 @@ def _what_is_wrong(value: object, default: object) -> str | None:
     if isinstance(default, tuple):
         good = _are_texts(value) and value and len(set(value)) == len(value)
         return None if good else f"must be a list of one or more different aliases, not {value!r}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return f"must be a number, not {value!r}"
     if default and value <= 0:
         return f"must be more than 0, not {value!r}"
@@ -90,6 +91,32 @@ def check_databases(**_: object) -> list[CheckMessage]:
             )
         )
     return messages
+
+
+def check_pools(**_: object) -> list[CheckMessage]:
+    """Judge the pools by what `runschwartz` needs without options; it judges by its own."""
+    told = [pool_too_small(alias, Terms()) for alias in _queue_aliases() or ()]
+    return [
+        CheckWarning(
+            message,
+            hint="Raise OPTIONS['pool']['max_size'], or give runschwartz fewer --threads.",
+            id="django_schwartz.W002",
+        )
+        for message in told
+        if message
+    ]
+
+
+def pool_too_small(alias: str, terms: Terms) -> str | None:
+    """What is wrong with a database's pool for a process that works on these terms, or None."""
+    dialect = DIALECTS.get(connections[alias].vendor) if alias in connections else None
+    most = dialect.most_connections(connections[alias]) if dialect else math.inf
+    if most >= terms.connections:
+        return None
+    return (
+        f"The pool of the database {alias!r} has {most} connections at most, and a worker process "
+        f"of {terms.threads} threads needs {terms.connections}: the threads and its own four."
+    )
 
 
 def check_backport(**_: object) -> list[CheckMessage]:
@@ -164,4 +191,4 @@ def _path(worker: type[Worker]) -> str:
     return f"{worker.__module__}.{worker.__qualname__}"
 
 
-CHECKS = (check_settings, check_databases, check_workers, check_backport)
+CHECKS = (check_settings, check_databases, check_pools, check_workers, check_backport)

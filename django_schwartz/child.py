@@ -6,16 +6,16 @@ import random
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import MutableSequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import django
+
+from django_schwartz.os_signals import dump_stacks, obey
 
 if TYPE_CHECKING:
     from django_schwartz.client import TheSchwartz
@@ -57,8 +57,7 @@ def main(
 
     show_log(orders.log_level)
     engine = _engine(orders, memory, assigned)
-    signal.signal(signal.SIGTERM, lambda *_: engine.stop())
-    signal.signal(signal.SIGUSR1, dump_stacks)
+    obey({signal.SIGTERM: lambda _: engine.stop(), signal.SIGUSR1: dump_stacks})
     threading.Thread(target=_stop_without_parent, args=[engine], daemon=True).start()
     engine.run()
     if engine.is_stuck:
@@ -118,11 +117,3 @@ def set_title(name: str) -> None:
         from setproctitle import setproctitle
 
         setproctitle(f"runschwartz: {name}")
-
-
-def dump_stacks(number: int, frame: FrameType | None) -> None:
-    """Log where every thread is."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    for ident, top in sys._current_frames().items():
-        stack = "".join(traceback.format_stack(top))
-        logger.warning("stack of thread %s:\n%s", names.get(ident, ident), stack)

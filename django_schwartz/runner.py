@@ -2,11 +2,11 @@
 
 import logging
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from django.db import Error
@@ -44,16 +44,19 @@ class Runner:
         self.max_jobs = max_jobs
         self.healthcheck = healthcheck
         self.performed = 0
-        self._stopping = threading.Event()
+        self.is_stopping = False
+        #: Whose put(), unlike an Event's set(), may interrupt a wait in the same thread.
+        self._told_to_stop: SimpleQueue[None] = SimpleQueue()
         self._housekeeping = Housekeeping(
-            client.databases.aliases, is_over=self._stopping.is_set, clock=clock
+            client.databases.aliases, is_over=lambda: self.is_stopping, clock=clock
         )
         self._lookout = Lookout(client, clock=clock)
         self._trouble = ""
 
     def stop(self) -> None:
         """Have run() return after the running job; what was grabbed and not begun is given back."""
-        self._stopping.set()
+        self.is_stopping = True
+        self._told_to_stop.put(None)
 
     def run(self) -> None:
         """Work until stopped, until `max_jobs`, or until nothing is due."""
@@ -68,10 +71,11 @@ class Runner:
             elif self._is_done():
                 break
             else:
-                self._stopping.wait(self.delay)
+                with suppress(Empty):
+                    self._told_to_stop.get(timeout=self.delay)
 
     def _is_finished(self) -> bool:
-        return self._stopping.is_set() or self.performed == self.max_jobs
+        return self.is_stopping or self.performed == self.max_jobs
 
     def _is_done(self) -> bool:
         # An unreachable database may well have jobs that are due.
@@ -93,7 +97,7 @@ class Runner:
         job = self.client.find_next_job()
         if job is None:
             return False
-        if self._stopping.is_set():
+        if self.is_stopping:
             job.give_back()
             return False
         return self.client.work_once(job)
@@ -113,7 +117,7 @@ def stopping_on_signals(runner: Runner) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         performance = Performance.current()
-        if runner._stopping.is_set() and performance and performance.is_in_user_code:
+        if runner.is_stopping and performance and performance.is_in_user_code:
             raise StopNow(number)
         logger.info("%s: finishing what runs", signal.Signals(number).name)
         runner.stop()

@@ -12,12 +12,12 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 
 from django_schwartz import child
 from django_schwartz.aftermath import Aftermath
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
+from django_schwartz.os_signals import dump_stacks, obey
 
 logger = logging.getLogger("django_schwartz")
 
@@ -189,8 +189,8 @@ class Supervisor:
             self._signal_all(signal.SIGTERM)
         self._wake()
 
-    def dump_stacks(self, number: int, frame: FrameType | None) -> None:
-        child.dump_stacks(number, frame)
+    def dump_stacks(self, number: int) -> None:
+        dump_stacks(number)
         self._signal_all(signal.SIGUSR1)
 
     def _signal_all(self, number: int) -> None:
@@ -292,10 +292,15 @@ def told(exit_code: int) -> str:
 def stop_on_signals(supervisor: Supervisor) -> None:
     """Have SIGTERM, SIGINT and SIGHUP stop the supervisor, and SIGUSR1 show where it is."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int) -> None:
         logger.info("%s: finishing what runs", signal.Signals(number).name)
         supervisor.stop(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
-    signal.signal(signal.SIGUSR1, supervisor.dump_stacks)
+    obey(
+        {
+            signal.SIGTERM: stop,
+            signal.SIGINT: stop,
+            signal.SIGHUP: stop,
+            signal.SIGUSR1: supervisor.dump_stacks,
+        }
+    )

@@ -289,12 +289,15 @@ def test_e006_everything_that_is_wrong_with_a_worker_is_told(good):
 
 @pytest.fixture
 def check(tmp_path):
-    """Run `manage.py check` on a project of such settings; give its exit code and its output."""
+    """Run `manage.py check` on a project of such settings; give its exit code and its output.
 
-    def run(*lines):
+    Or another command.
+    """
+
+    def run(*lines, command=("check",)):
         (tmp_path / "project.py").write_text("\n".join([PROJECT, *lines]))
         process = subprocess.run(
-            [sys.executable, "-m", "django", "check"],
+            [sys.executable, "-m", "django", *command],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "project"},
             stdout=subprocess.PIPE,
@@ -304,6 +307,49 @@ def check(tmp_path):
         return process.returncode, process.stdout
 
     return run
+
+
+POOLED = {"ENGINE": "django.db.backends.postgresql"}
+
+
+@pytest.mark.parametrize(
+    ("pool", "most"),
+    [(True, 4), ({"max_size": 7}, 7), ({"min_size": 5}, 5), ({"min_size": 1, "max_size": None}, 1)],
+)
+def test_a_pool_that_is_smaller_than_a_worker_process_is_warned_of(check, pool, most):
+    database = {**POOLED, "OPTIONS": {"pool": pool}}
+
+    code, output = check(f'DATABASES = {{"default": {database}}}')
+
+    assert code == 0
+    assert (
+        f"(django_schwartz.W002) The pool of the database 'default' has {most} connections at most,"
+        " and a worker process of 4 threads needs 8: the threads and its own four."
+    ) in output
+
+
+@pytest.mark.parametrize("pool", [False, {}, {"max_size": 8}, {"min_size": 8}])
+def test_a_pool_that_is_large_enough_is_not(check, pool):
+    database = {**POOLED, "OPTIONS": {"pool": pool}}
+
+    code, output = check(f'DATABASES = {{"default": {database}}}')
+
+    assert (code, "W002" in output) == (0, False)
+
+
+def test_runschwartz_refuses_a_pool_that_is_too_small_for_its_threads(check):
+    away = {"NAME": "queue", "HOST": "/nowhere"}
+    database = {**POOLED, **away, "OPTIONS": {"pool": {"max_size": 9, "timeout": 0.1}}}
+
+    code, output = check(
+        f'DATABASES = {{"default": {database}}}',
+        'INSTALLED_APPS = ["django_schwartz", "tests.app"]',
+        command=("runschwartz", "--threads", "6"),
+    )
+
+    assert code == 1
+    assert "CommandError: The pool of the database 'default' has 9 connections at most" in output
+    assert "6 threads needs 10" in output
 
 
 def test_manage_check_is_silent_on_a_good_project(check):

@@ -1,6 +1,7 @@
 """A handle outlives its job, and text can stand for it. After t/api.t."""
 
 import pytest
+from django.apps import apps
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import ServerTime
@@ -47,6 +48,20 @@ def test_a_handle_of_a_database_that_is_not_the_clients_is_refused(two_databases
 
     with pytest.raises(InvalidHandle, match="not among this client's"):
         client.lookup_job("sqlite-1")
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5000], ids=len)
+def test_a_number_that_no_job_can_have_makes_no_handle(client, database, number):
+    with pytest.raises(InvalidHandle, match="no job handle"):
+        client.lookup_job(f"{database}-{number}")
+
+
+def test_a_handle_is_asked_where_a_test_leaves_the_app_out(handle):
+    apps.set_available_apps([])
+    try:
+        assert handle.is_pending
+    finally:
+        apps.unset_available_apps()
 
 
 def test_a_refused_handle_is_a_value_error(client):

@@ -8,6 +8,7 @@ from django_schwartz.backend.compat import DEFAULT_TASK_BACKEND_ALIAS, AnyTask
 from django_schwartz.backend.task import Key
 from django_schwartz.backend.values import json_text
 from django_schwartz.models import ExitStatus, Job
+from django_schwartz.serializers import checked_name
 
 
 def job_of(task: AnyTask, args: Sequence[Any], kwargs: Mapping[str, Any], *, backend: str) -> Job:
@@ -20,14 +21,15 @@ def job_of(task: AnyTask, args: Sequence[Any], kwargs: Mapping[str, Any], *, bac
         priority=int(task.priority),
         queue_name=task.queue_name,
         run_after=task.run_after,
-        uniqkey=_text_of(getattr(task, "uniqkey", None), args, kwargs),
-        coalesce=_text_of(getattr(task, "coalesce", None), args, kwargs),
+        uniqkey=_key_of(task, "uniqkey", args, kwargs),
+        coalesce=_key_of(task, "coalesce", args, kwargs),
         meta=None if backend == DEFAULT_TASK_BACKEND_ALIAS else {"backend": backend},
     )
 
 
-def _text_of(key: Key, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
-    return key(*args, **kwargs) if callable(key) else key
+def _key_of(task: AnyTask, what: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    key: Key = getattr(task, what, None)
+    return checked_name(what, key(*args, **kwargs) if callable(key) else key)
 
 
 def call_in(arg: object) -> tuple[list[Any], dict[str, Any]]:

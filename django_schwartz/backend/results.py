@@ -23,9 +23,13 @@ from django_schwartz.backend.task import altered
 from django_schwartz.dialects import LAPSED, ServerTime
 from django_schwartz.exceptions import ArgUnreadable, SchwartzError
 from django_schwartz.models import Error, ExitStatus, Failure, Job, JobHandle, Outcome
+from django_schwartz.performance import LAPSED_LEASE
 
 #: What TaskError names as the exception of a failure that was told in words, or of a lost lease.
 NO_EXCEPTION = f"{SchwartzError.__module__}.{SchwartzError.__qualname__}"
+
+#: The id of a worker that nobody knows.
+UNKNOWN = "unknown"
 
 _IS_HELD = ExpressionWrapper(Q(grabbed_until__gt=ServerTime()), output_field=BooleanField())
 _IS_KEPT = Q(delete_after__isnull=True) | Q(delete_after__gte=ServerTime())
@@ -42,11 +46,17 @@ class Attempts:
     def of(cls, errors: Iterable[Error], last: str | None) -> "Attempts":
         """`last` is the id of who makes or made the last attempt, None if the errors tell."""
         rows = list(errors)
-        ids = [_worker_id(row.worker_id) for row in rows]
+        ids = [_worker_of(row) for row in rows]
         if last is not None and _worker_id(last) not in ids:
             ids.append(_worker_id(last))
         told = [_task_error(row.exception, row.traceback, row.message) for row in rows]
         return cls(errors=tuple(told), worker_ids=tuple(ids))
+
+    @classmethod
+    def of_finished(cls, errors: Iterable[Error], last: str, exit_status: int | None) -> "Attempts":
+        """The same of a task that is done with. Of one that failed the errors tell all."""
+        rows = list(errors)
+        return cls.of(rows, None if exit_status and rows else last)
 
 
 def read_result(handle: JobHandle) -> AnyResult | None:
@@ -75,7 +85,8 @@ def result_of_running(job: Job) -> AnyResult:
 
 def result_of_finished(job: Job, outcome: Outcome) -> AnyResult:
     """The result of a task that this process has finished."""
-    attempts = Attempts.of(_errors_before(job), job.grabbed_by)
+    errors = _errors_before(job)
+    attempts = Attempts.of_finished(errors, job.grabbed_by or "", outcome.exit_status)
     if outcome.failure and job.grabs <= 1:
         attempts = Attempts(errors=(_error_of(outcome.failure),), worker_ids=attempts.worker_ids)
     result = _result(
@@ -114,7 +125,7 @@ def _result_of_exit(row: ExitStatus) -> AnyResult | None:
     if task is None:
         return None
     errors = Error.objects.using(row._state.db).of(row.jobid)
-    attempts = Attempts.of(errors, row.worker_id)
+    attempts = Attempts.of_finished(errors, row.worker_id or "", row.status)
     finished_at = row.completed_at or row.completion_time
     result = _result(
         task, row, _status(row.status), attempts, **_times(row), finished_at=finished_at
@@ -202,5 +213,10 @@ def _task_error(exception: str | None, traceback: str | None, message: str) -> T
     return TaskError(exception_class_path=exception or NO_EXCEPTION, traceback=traceback or message)
 
 
+def _worker_of(error: Error) -> str:
+    """Who made the attempt that failed; of one who died only the next one tells."""
+    return UNKNOWN if error.message == LAPSED_LEASE else _worker_id(error.worker_id)
+
+
 def _worker_id(grabbed_by: str | None) -> str:
-    return grabbed_by.removesuffix(LAPSED) if grabbed_by else "unknown"
+    return grabbed_by.removesuffix(LAPSED) if grabbed_by else UNKNOWN

@@ -365,6 +365,10 @@ class Dialect:
         """What of the database's settings a queue suffers from."""
         return ()
 
+    def most_connections(self, connection: BaseDatabaseWrapper) -> float:
+        """How many connections a process may have at a time, by the project's settings."""
+        return math.inf
+
 
 def _holder_of(job: "Job", lease: Lease) -> str:
     """What a grab of the job writes as its holder. One that nobody may have held cannot lapse."""

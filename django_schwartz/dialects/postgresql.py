@@ -1,5 +1,6 @@
 """PostgreSQL."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +14,8 @@ from django_schwartz.dialects.portable import IDLE_WORKER, Inserted, Lease, Leve
 if TYPE_CHECKING:
     from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
 
+#: Connections of psycopg's pool where the settings do not say how many.
+POOLED = 4
 #: Rows that one statement inserts as quickly as two.
 FEW = 10
 #: What an exit status has of the attempt.
@@ -42,6 +45,13 @@ class PostgreSQL(OneStatement):
     #: Serialization failure, deadlock, lock not available.
     DEADLOCK = ("40001", "40P01")
     PASSING = (*DEADLOCK, "55P03")
+
+    def most_connections(self, connection: BaseDatabaseWrapper) -> float:
+        pool = connection.settings_dict.get("OPTIONS", {}).get("pool")
+        if not pool:
+            return math.inf
+        given = pool if isinstance(pool, dict) else {}
+        return int(given.get("max_size") or given.get("min_size", POOLED))
 
     @staticmethod
     def _among(chosen: str) -> str:

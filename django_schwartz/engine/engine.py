@@ -57,6 +57,15 @@ class Terms:
     max_rss: float = math.inf
     max_age: float = math.inf
 
+    @property
+    def connections(self) -> int:
+        """Connections to one database that a process needs, out of a pool if there is one.
+
+        Each thread that performs jobs has one; the coroutines, the main thread, the beat and the
+        settler have one each.
+        """
+        return self.threads + 4
+
 
 def set_deadlines(aliases: list[str]) -> None:
     """Have connections to these databases fail that hang, where the project says nothing of it."""
@@ -123,7 +132,7 @@ class Engine:
     def stop(self) -> None:
         """Have run() return after the running jobs; what was not begun is given back.
 
-        For any thread, and for signal handlers.
+        For any thread.
         """
         self._stopping.set()
         self._wake()

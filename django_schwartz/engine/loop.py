@@ -61,9 +61,17 @@ class Loop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        while self._is_open or self._tasks:
+            self._run_until_stopped()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+    def _run_until_stopped(self) -> None:
+        """Run the loop. A job's code may end it, too: by stop(), or by sys.exit() in a task."""
+        try:
+            self._loop.run_forever()
+        except BaseException as error:  # noqa: BLE001 - the other jobs are not to blame
+            logger.warning("a task of a job broke out of the event loop, which goes on: %r", error)
 
     def _go_on(self) -> None:
         """In the loop: begin with what there is room for, and end when all is done."""

@@ -1,7 +1,7 @@
 """JobHandle: what a dispatch gives, and what is left of a job when it is gone."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
 from django.db import connections
@@ -12,6 +12,9 @@ from django_schwartz.models.history import Error, ErrorQuerySet, ExitStatus
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
     from django_schwartz.models.queue import JobQuerySet
+
+#: Of the largest number that a database gives a job.
+DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class JobHandle:
     def from_string(cls, text: str) -> Self:
         """The handle that str() made. Raises InvalidHandle, for an unknown database too."""
         alias, dash, jobid = text.rpartition("-")
-        if not dash or not jobid.isdecimal() or not jobid.isascii():
+        if not dash or not jobid.isdecimal() or not jobid.isascii() or len(jobid) > DIGITS:
             raise InvalidHandle(f'{text!r} is no job handle: they look like "default-42".')
         if alias not in connections:
             raise InvalidHandle(f"{text!r} is of no database here: DATABASES has no {alias!r}.")
@@ -48,7 +51,9 @@ class JobHandle:
 
     @property
     def _rows(self) -> "JobQuerySet":
-        jobs: JobQuerySet = apps.get_model("django_schwartz.Job")._default_manager.all()
+        # Found also in a test whose `available_apps` leave this one out.
+        model: Any = apps.get_registered_model("django_schwartz", "Job")
+        jobs: JobQuerySet = model._default_manager.all()
         return jobs.using(self.alias).filter(pk=self.jobid)
 
     @property

@@ -1,7 +1,7 @@
 """Jobs as the rows that an insert writes."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django_schwartz.conf import conf
@@ -100,7 +100,16 @@ def _times_of(job: "Job") -> tuple[int | Later | None, int | Later | None]:
     if not asked and not isinstance(asked, timedelta):
         return None, None
     if isinstance(asked, timedelta):
-        later = Later(asked // timedelta(microseconds=1))
+        later = Later(_checked_delay(asked) // timedelta(microseconds=1))
         return later, later
     moment = SECONDS.to_python(asked)
     return SECONDS.get_prep_value(moment), MICROSECONDS.get_prep_value(moment)
+
+
+def _checked_delay(delay: timedelta) -> timedelta:
+    """Raises ValueError for one that leads out of the calendar."""
+    try:
+        datetime.now(UTC) + delay
+    except OverflowError as error:
+        raise ValueError(f"run_after is {delay} from now, which no calendar has.") from error
+    return delay

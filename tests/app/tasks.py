@@ -1,7 +1,9 @@
 """Tasks that the tests, and child processes of them, perform."""
 
+import asyncio
 import os
 import signal
+import sys
 
 from django_schwartz.backend import task
 from tests.app.models import Trace
@@ -88,3 +90,15 @@ def crash():
 
 def no_task():
     raise AssertionError("a function that is no task was called")
+
+
+@task
+async def break_the_loop(how):
+    """End the event loop that performs this task and others, from a task of its own."""
+    loop = asyncio.get_running_loop()
+
+    async def leave():
+        loop.stop() if how == "stop" else sys.exit()
+
+    await loop.create_task(leave())
+    return "went on"

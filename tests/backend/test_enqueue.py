@@ -1,5 +1,7 @@
 """Enqueueing is one statement, in the caller's transaction, or nothing at all."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connections, transaction
 
@@ -60,6 +62,16 @@ def test_an_arg_that_no_database_can_hold_is_refused_before_the_statement(databa
         tasks.add.enqueue(2)
 
     assert Job.objects.count() == 2
+
+
+@pytest.mark.parametrize("delay", [timedelta.max, timedelta.min, timedelta(days=9000 * 365)])
+def test_a_delay_that_no_calendar_has_is_refused_before_the_statement(database, delay):
+    tasks.greet.enqueue("ann")
+
+    with statements(database) as words, pytest.raises(ValueError, match="no calendar has"):
+        tasks.greet.using(run_after=delay).enqueue("bob")
+
+    assert words == []
 
 
 def test_an_arg_that_is_nested_too_deeply_is_refused(database):

@@ -143,6 +143,20 @@ def test_a_killed_worker_leaves_no_task_running(manage, backend, client):
     assert Job.objects.due().exists()
 
 
+def test_a_task_that_ends_the_event_loop_ends_no_other(manage, backend):
+    left = tasks.break_the_loop.enqueue("sys.exit")
+    stopped = tasks.break_the_loop.enqueue("stop")
+    others = [tasks.add_later.enqueue(number) for number in range(3)]
+
+    process = manage("runschwartz", "--until-done", "--async-concurrency", 1)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, output
+    assert backend.get_result(left.id).errors[0].exception_class is SystemExit
+    assert backend.get_result(stopped.id).return_value == "went on"
+    assert [backend.get_result(other.id).return_value for other in others] == [0, 1, 2]
+
+
 def test_a_task_of_a_backend_that_tasks_names_no_more_is_performed(client, backend, work):
     handle = client.dispatch_async(
         "tests.app.tasks.add", {"args": [1], "kwargs": {}}, meta={"backend": "gone"}

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_schwartz.backend.compat import TaskResultDoesNotExist, TaskResultStatus, task_backends
 from django_schwartz.backend.task import restored
 from django_schwartz.models import ExitStatus, Job
+from django_schwartz.performance import fails_as_crashed
 from tests.app import tasks
 from tests.rows import come_due, end_lease
 
@@ -48,6 +49,13 @@ def test_what_enqueue_returns_is_what_get_result_returns(backend, what):
     assert result.status == READY
     assert (result.started_at, result.last_attempted_at, result.finished_at) == (None, None, None)
     assert (result.errors, result.worker_ids, result.attempts) == ([], [], 0)
+
+
+def test_a_key_that_is_a_number_is_told_as_text(backend):
+    result = tasks.add.using(uniqkey=7, coalesce=8).enqueue(1)
+
+    assert (result.task.uniqkey, result.task.coalesce) == ("7", "8")
+    assert backend.get_result(result.id) == result
 
 
 def test_a_timedelta_is_from_the_servers_now_on(backend):
@@ -132,6 +140,47 @@ def test_a_task_whose_lease_ended_is_ready_again_and_was_attempted(backend, clie
     assert (lapsed.status, lapsed.attempts) == (READY, 1)
 
 
+def attempt_and_die(client, result):
+    """Begin the task and leave it; gives whether it has failed for good before that."""
+    client.can_do_all()
+    if fails_as_crashed(client.find_job_for_workers()):
+        return True
+    end_lease(client.handle_from_string(result.id))
+    return False
+
+
+def test_an_attempt_after_the_workers_death_is_another_one(backend, client, work):
+    result = tasks.attempts_of.enqueue()
+    attempt_and_die(client, result)
+
+    work()
+
+    done = backend.get_result(result.id)
+    assert (done.status, done.attempts, len(done.errors)) == (SUCCESSFUL, 2, 1)
+    assert done.return_value["attempt"] == 2
+
+
+def test_an_attempt_that_fails_after_the_workers_death_is_another_one(backend, client, work):
+    result = tasks.fail.enqueue()
+    attempt_and_die(client, result)
+
+    work()
+
+    failed = backend.get_result(result.id)
+    assert (failed.status, failed.attempts, len(failed.errors)) == (FAILED, 2, 2)
+
+
+def test_a_task_of_which_every_worker_died_was_attempted_as_often(backend, client):
+    result = tasks.add.enqueue(1)
+
+    begun = 0
+    while not attempt_and_die(client, result):
+        begun += 1
+
+    failed = backend.get_result(result.id)
+    assert (failed.status, failed.attempts, len(failed.errors)) == (FAILED, begun, begun)
+
+
 def test_a_task_that_was_given_back_was_not_attempted(backend, client):
     result = tasks.add.enqueue(1)
     client.can_do_all()
@@ -203,6 +252,7 @@ def test_a_later_attempt_leaves_the_first_ones_start(backend, client, work):
         "nowhere-1",
         "default-1",
         f"sqlite-{10**30}",
+        "sqlite-" + "9" * 5000,
         "sqlite--1",
         None,
     ],

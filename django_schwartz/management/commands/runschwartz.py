@@ -12,9 +12,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from django_schwartz.checks import pool_too_small
 from django_schwartz.child import Orders
 from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
+from django_schwartz.engine import Terms
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.logs import show_log
 from django_schwartz.performance import StopNow
@@ -159,8 +161,10 @@ class Command(BaseCommand):
     def _supervise(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
         """Run to the end; True if that is a change of the code."""
         _check_that_children_see(client.databases.aliases)
+        orders = _orders(client, options)
+        _check_that_pools_suffice(orders)
         supervisor = Supervisor(
-            _orders(client, options),
+            orders,
             Plan(
                 processes=options["processes"],
                 shutdown_timeout=options["shutdown_timeout"],
@@ -267,6 +271,13 @@ def _check_that_children_see(aliases: list[str]) -> None:
                 f"Worker processes cannot see what is {where} ({connection.alias!r}): use "
                 "--processes 0, which performs jobs in this process."
             )
+
+
+def _check_that_pools_suffice(orders: Orders) -> None:
+    """Raise CommandError if threads would wait for each other's connections, maybe for ever."""
+    for alias in orders.databases:
+        if message := pool_too_small(alias, Terms(**orders.terms)):
+            raise CommandError(message)
 
 
 def _changes_of_code(stop: Callable[[], object]) -> list[bool]:

@@ -1,0 +1,37 @@
+"""The operating system's signals, obeyed in a thread of their own.
+
+A handler runs in the middle of whatever the main thread does. If that holds a lock which the
+handler wants, of an Event or of a log's handler, both wait for ever.
+"""
+
+import logging
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+
+logger = logging.getLogger("django_schwartz")
+
+
+def obey(handlers: Mapping[int, Callable[[int], object]]) -> None:
+    """Have each signal, by number, call its handler from now on. For the main thread."""
+    came: SimpleQueue[int] = SimpleQueue()  # whose put() may interrupt itself
+
+    def run() -> None:
+        while True:
+            number = came.get()
+            handlers[number](number)
+
+    threading.Thread(target=run, name="signals", daemon=True).start()
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.put(number))
+
+
+def dump_stacks(number: int) -> None:
+    """Log where every thread is."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, top in sys._current_frames().items():
+        stack = "".join(traceback.format_stack(top))
+        logger.warning("stack of thread %s:\n%s", names.get(ident, ident), stack)
