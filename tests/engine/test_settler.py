@@ -225,6 +225,21 @@ def test_a_connection_lost_while_recording_loses_no_outcome_and_no_lease(
     assert lost == []
 
 
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_in_the_last_second_of_a_lease_another_may_hold_the_job_already(
+    held, settle, database, holds, finished, lost
+):
+    [job] = held(1)
+    holds[job].leased_at -= LEASE - 0.5  # the database's clock counts whole seconds
+    lease_elsewhere(job.handle)
+    job.completed()
+
+    settle(break_once(database, is_executed=False))
+
+    assert lost == [job]
+    assert finished == []
+
+
 def lose_a_reply_to_commit(connection):
     """The next COMMIT is made, and then the connection breaks."""
     commit = connection._commit
