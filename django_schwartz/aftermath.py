@@ -110,12 +110,12 @@ class Aftermath:
     def _attempt(self, until: float, chore: Chore) -> bool:
         try:
             chore()
-            return True
         except AnyDatabaseError as error:
             logger.warning("tried again soon: %s", printable(error))
             connections.close_all()
             self._chores.append((until, chore))
             return False
+        return True
 
 
 def _release(alias: str, entries: Sequence[Entry]) -> None:
