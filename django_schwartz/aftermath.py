@@ -36,7 +36,7 @@ class Aftermath:
     def __init__(self, aliases: list[str], *, lease_seconds: int) -> None:
         self._lease_seconds = lease_seconds
         self._holds = Holds(Ledger(array("q", [0] * SIZE), aliases))
-        self._chores: list[tuple[float, Chore]] = []
+        self._chores: deque[tuple[float, Chore]] = deque()
         self._suspects: deque[Job] = deque()
 
     @property
@@ -78,11 +78,14 @@ class Aftermath:
             self._do(partial(self._suspect, entry))
 
     def tend(self) -> None:
-        """Do what could not be done yet, and renew the leases of the suspects."""
-        chores, self._chores = self._chores, []
-        for until, chore in chores:
-            if time.monotonic() < until:
-                self._attempt(until, chore)
+        """Do what could not be done yet, and renew the leases of the suspects.
+
+        Up to what fails again, since that may take long: it comes last the next time.
+        """
+        for _ in range(len(self._chores)):
+            until, chore = self._chores.popleft()
+            if time.monotonic() < until and not self._attempt(until, chore):
+                break
         self._do(self._holds.renew)
 
     def abandon(self) -> None:
@@ -104,13 +107,15 @@ class Aftermath:
     def _do(self, chore: Chore) -> None:
         self._attempt(time.monotonic() + PATIENCE_SECONDS, chore)
 
-    def _attempt(self, until: float, chore: Chore) -> None:
+    def _attempt(self, until: float, chore: Chore) -> bool:
         try:
             chore()
         except AnyDatabaseError as error:
             logger.warning("tried again soon: %s", printable(error))
             connections.close_all()
             self._chores.append((until, chore))
+            return False
+        return True
 
 
 def _release(alias: str, entries: Sequence[Entry]) -> None:

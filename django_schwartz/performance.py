@@ -65,7 +65,7 @@ class Afterwards:
         for job, outcome in self._given:
             job.did_something = job.record(outcome)
 
-    def finish_recording(self) -> None:
+    def finish_recording(self, job: Job) -> None:
         pass
 
     def stop_renewing(self, jobs: Iterable[Job]) -> None:

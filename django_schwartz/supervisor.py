@@ -39,6 +39,8 @@ class Slot:
         self.process: BaseProcess | None = None
         self.ledger = Ledger([0] * SIZE, orders.databases)
         self.is_done = False
+        #: Whether the process was killed, and it is but a matter of time until it is gone.
+        self.is_killed = False
         self._start_at = 0.0
         self._started_at = 0.0
         self._pause = FIRST_PAUSE
@@ -56,6 +58,7 @@ class Slot:
         arguments = (self.orders, self.name, memory, assigned)
         self.process = SPAWN.Process(target=child.main, args=arguments, name=self.name)
         self.process.start()
+        self.is_killed = False
         self._started_at = time.monotonic()
 
     def clear(self) -> None:
@@ -260,9 +263,11 @@ class Supervisor:
         """Replace a process whose main thread is stuck: its database hangs, or its code does."""
         for slot in self._all:
             silent = time.monotonic() - slot.last_life
-            if not slot.is_free and silent > SILENT_LEASES * self._lease_seconds:
+            is_dying = slot.is_free or slot.is_killed
+            if not is_dying and silent > SILENT_LEASES * self._lease_seconds:
                 logger.error("%s gave no sign of life for %d s: replaced", slot.name, silent)
                 slot.ledger.farewell = Farewell.RECYCLED  # its jobs are not to blame
+                slot.is_killed = True
                 slot.send_signal(signal.SIGKILL)
 
     def _show_health(self) -> None:

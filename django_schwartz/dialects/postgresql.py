@@ -39,9 +39,9 @@ class PostgreSQL(OneStatement):
     seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
     is_spoilt_by_failure = True
 
-    #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, too
-    #: many connections, read-only, shutting down.
-    UNAVAILABLE = ("08", "28", "3D000", "42P01", "53300", "25006", "57P")
+    #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, a
+    #: full disk, too many connections, read-only, shutting down.
+    UNAVAILABLE = ("08", "28", "3D000", "42P01", "53100", "53300", "25006", "57P")
     #: Serialization failure, deadlock, lock not available.
     DEADLOCK = ("40001", "40P01")
     PASSING = (*DEADLOCK, "55P03")

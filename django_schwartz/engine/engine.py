@@ -168,7 +168,7 @@ class Engine:
                 self._is_listening = False
                 self._ears.hush()
             elif len(self._holds) >= MOST_HELD:
-                self._settler.finish_recording()
+                self._settler.catch_up()
             elif not any(lane.room for lane in self._wanted_lanes):
                 self._wait_for_room()
             elif not self._terms.until_done:

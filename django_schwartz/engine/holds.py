@@ -31,7 +31,8 @@ class Hold:
 
     @property
     def lease_ends(self) -> float:
-        return self.leased_at + self.lease_seconds
+        # The database counts whole seconds: a lease from 10.9 s on, 4 s long, ends at 14.
+        return self.leased_at + self.lease_seconds - 1
 
     def is_overdue(self, now: float) -> bool:
         return self.begun_at is not None and now > self.begun_at + self.grab_for
@@ -93,6 +94,11 @@ class Holds:
         if hold:
             hold.is_queued = True
 
+    def is_queued(self, job: Job) -> bool:
+        """Whether the settler has the job's outcome, and has not recorded it yet."""
+        hold = self._holds.get(id(job))
+        return hold is not None and hold.is_queued
+
     def stop_renewing(self, jobs: Iterable[Job]) -> None:
         with self._lock:
             for job in jobs:
@@ -110,7 +116,7 @@ class Holds:
                     self._ledger.strike(hold.slot)
 
     def lease_ends(self, job: Job) -> float:
-        """When the job's lease ends by our clock; in the past when it is not held."""
+        """Until when nobody else can have the job, by our clock; in the past if it is not held."""
         hold = self._holds.get(id(job))
         return hold.lease_ends if hold else 0
 

@@ -57,7 +57,12 @@ class Settler:
     def stop_renewing(self, jobs: Iterable[Job]) -> None:
         self._holds.stop_renewing(jobs)
 
-    def finish_recording(self) -> None:
+    def finish_recording(self, job: Job) -> None:
+        if self._holds.is_queued(job):
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Return when all that waits is recorded."""
         if threading.current_thread() is not self._thread:
             done = threading.Event()
             self.call(done.set)

@@ -41,8 +41,8 @@ class Holder(Protocol):
     def stop_renewing(self, jobs: "Iterable[Job]") -> None:
         """Leave the leases of these jobs as they are, since their holder writes to their rows."""
 
-    def finish_recording(self) -> None:
-        """Return when every verdict given so far is in the database."""
+    def finish_recording(self, job: "Job") -> None:
+        """Return when the job's verdict, if there is one, is in the database."""
 
 
 class Job(QuicklyMade):
@@ -265,8 +265,7 @@ class Job(QuicklyMade):
     def _handle(self) -> JobHandle:
         if self.handle is None:
             raise ValueError("The job was not dispatched yet.")
-        if self.holder:
-            self.holder.finish_recording()
+        self._finish_recording()
         return self.handle
 
     @property
@@ -449,6 +448,7 @@ class Job(QuicklyMade):
 
         One transaction.
         """
+        self._finish_recording()
         with transaction.atomic(using=self.alias):
             if self._may_still_speak():
                 return Error.objects.using(self.alias).record(self, Failure.of(message))
@@ -460,18 +460,22 @@ class Job(QuicklyMade):
         None if it keeps none, or if the lease is lost. One transaction.
         """
         ending = self._ending(Verdict.COMPLETED, _checked_status(status))
+        self._finish_recording()
         with transaction.atomic(using=self.alias):
             return record_exit_status(self, ending) if self._may_still_speak() else None
 
     def _may_still_speak(self) -> bool:
         """Whether the job is held, and then locked; or its holder's verdict was recorded."""
-        if self.holder:
-            self.holder.finish_recording()
         if self.did_something:
             return True
         if not self.is_lost and not self.as_read().select_for_update().values_list("pk"):
             self.become_lost()
         return not self.is_lost
+
+    def _finish_recording(self) -> None:
+        # Not in a transaction: on SQLite the holder could not write while that is open.
+        if self.holder:
+            self.holder.finish_recording(self)
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
         keep_for = int(self._policy("keep_exit_status_for"))

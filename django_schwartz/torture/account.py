@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from django_schwartz.models.outcome import Verdict
 from django_schwartz.torture.ledger import Event, Line
@@ -31,8 +32,12 @@ class History:
         )
 
     def repeats(self) -> list[tuple[Line, Line]]:
-        """Attempts without an outcome, each with the one that repeats it."""
-        pairs = zip(self.begun, self.begun[1:], strict=False)
+        """Attempts without an outcome, each with the one that repeats it.
+
+        In the order of their grabs: what a frozen worker had grabbed it may begin after the repeat.
+        """
+        begun = sorted(self.begun, key=lambda line: line["grabs"])
+        pairs = pairwise(begun)
         return [pair for pair in pairs if not self.comes_back_after(pair[0]["grabs"])]
 
 

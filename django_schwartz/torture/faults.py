@@ -148,8 +148,8 @@ class Faults:
                     sessions.cut(alias, number)
 
     def _hold_lock(self) -> None:
-        """Write for a while into a database that only one can write to."""
-        for alias in self._aliases:
+        """Write for a while into a database that only one can write to; what is frozen may, too."""
+        for alias in () if self._stopped else self._aliases:
             if connections[alias].vendor == "sqlite":
                 self._note("lock of a database")
                 with _may_be_away(alias), connections[alias].cursor() as cursor:

@@ -104,12 +104,12 @@ class Storm:
             self._faults.mend()
             self._faults.provoke()
             time.sleep(self._plan.pause)
+        self._faults.thaw()  # a frozen worker may hold a lock that the load waits for
         self._load.stop()
         if self._load.error:
             raise self._load.error
 
     def _drain(self) -> None:
-        self._faults.thaw()
         end = time.monotonic() + self._plan.drain_seconds
         while time.monotonic() < end and self._is_anything_left():
             self._faults.mend()

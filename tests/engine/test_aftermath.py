@@ -122,3 +122,24 @@ def test_what_the_database_would_not_do_is_tried_again(aftermath, entry, monkeyp
 
     assert before == 0
     assert row(one).failure_log == ["The worker died: exit code 3."]
+
+
+def test_while_a_database_is_away_one_thing_is_tried_at_a_time(aftermath, entry, monkeypatch):
+    several = [entry(has_begun=True) for _ in range(3)]
+    tried = []
+
+    def refuse(job, *args, **kwargs):
+        tried.append(job.jobid)
+        raise OperationalError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "crashed", refuse)
+        for one in several:
+            aftermath.of_death([one], "exit code 3")
+        del tried[:]
+        aftermath.tend()
+        aftermath.tend()
+    aftermath.tend()
+
+    assert tried == [one.jobid for one in several[:2]]
+    assert [row(one).failures for one in several] == [1, 1, 1]

@@ -65,6 +65,7 @@ def test_a_process_that_is_stopped_for_long_is_replaced(start_with_short_leases,
     until(lambda: not handle.is_pending)
     assert handle.exit_status == 0
     assert running.stop() == 0
+    assert running.output.count("gave no sign of life") == 1
 
 
 @pytest.mark.parametrize("funcname", ["ShortSleep", "ShortSpin"])

@@ -40,7 +40,12 @@ class Wire:
     def reset(self):
         """Reset every connection."""
         for end in list(self._ends):
-            self._close(end, reset=True)
+            with suppress(OSError):
+                if end.family == socket.AF_INET:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    end.shutdown(socket.SHUT_RD)  # nothing is sent; who reads it closes it
+                else:
+                    self._close(end)
 
     def _accept(self):
         with suppress(OSError):
@@ -83,11 +88,9 @@ class Wire:
         self._close(client)
         self._close(server)
 
-    def _close(self, end, *, reset=False):
+    def _close(self, end):
         self._ends.discard(end)
         with suppress(OSError):
-            if reset and end.family == socket.AF_INET:
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            else:
+            if not end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()

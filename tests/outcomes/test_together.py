@@ -20,7 +20,7 @@ class Waiting:
     def stop_renewing(self, jobs):
         pass
 
-    def finish_recording(self):
+    def finish_recording(self, job):
         pass
 
 

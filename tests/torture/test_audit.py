@@ -96,6 +96,15 @@ def test_a_repeat_after_a_fault_is_explained(lines, kind, pid):
     assert wrong(lines) == []
 
 
+def test_a_job_that_a_frozen_worker_had_grabbed_and_begins_too_late_is_explained(lines):
+    lines.fault("SIGSTOP of a worker", WORKER, seconds=3)
+    lines.begin(2, pid=OTHER)
+    lines.record(2, pid=OTHER)
+    lines.begin(1)
+
+    assert wrong(lines) == []
+
+
 def test_a_retry_needs_no_fault(lines):
     lines.begin(1)
     lines.record(1, "failed, to be retried", None)

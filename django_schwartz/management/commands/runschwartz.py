@@ -3,7 +3,8 @@
 import argparse
 import logging
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
 from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
+from django_schwartz.upgrades import wait_for_migrations
 from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
+#: Seconds between two looks for migrations that are not applied.
+LOOK_SECONDS = 1
 #: Held back until there is somebody to stop.
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
@@ -142,6 +146,10 @@ class Command(BaseCommand):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def _run(self, options: dict[str, Any]) -> None:
+        aliases = _checked(options["databases"] or conf().databases)
+        if not wait_for_migrations(aliases, pause=_pause):
+            logger.info("stopped")
+            return
         client = self._client(options["workers"], options["databases"])
         client.queues = options["queues"] or []
         client.excluded_queues = options["excluded_queues"] or []
@@ -193,9 +201,6 @@ class Command(BaseCommand):
 
     @staticmethod
     def _client(workers: list[str] | None, databases: list[str] | None) -> TheSchwartz:
-        for alias in databases or []:
-            if alias not in connections:
-                raise CommandError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
         client = TheSchwartz(databases)
         if workers is None:
             client.can_do_all()
@@ -210,6 +215,19 @@ class Command(BaseCommand):
                 "module `workers` of an installed app."
             )
         return client
+
+
+def _checked(aliases: Sequence[str]) -> Sequence[str]:
+    for alias in aliases:
+        if alias not in connections:
+            raise CommandError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
+    return aliases
+
+
+def _pause() -> bool:
+    """Wait a little; whether a signal came that is held back."""
+    time.sleep(LOOK_SECONDS)
+    return bool(signal.sigpending() & STOPPING and signal.sigwait(STOPPING))
 
 
 def _begin(client: TheSchwartz) -> None:

@@ -1,0 +1,223 @@
+"""D8, D11, D12, D14, D16, D20 to D23: servers that freeze, are full, locked, or take no writes."""
+
+import threading
+
+import pytest
+from django.core.management import call_command
+from django.db import connections, transaction
+
+from django_schwartz import Worker, register
+from django_schwartz.client import TheSchwartz
+from django_schwartz.models import Job
+from tests import pgbouncer
+from tests.waiting import until
+
+postgresql = pytest.mark.only_on("postgresql")
+
+
+@pytest.fixture
+def performed():
+    """The args of the jobs that were performed."""
+    args = []
+
+    @register
+    class Mail(Worker):
+        keep_exit_status_for = 100
+
+        def work(self, job):
+            args.append(job.arg)
+            job.completed()
+
+    return args
+
+
+def asking_first(first, *others):
+    """A client that asks this database before the others."""
+    client = TheSchwartz([first, *others], retry_seconds=0.1)
+    client.databases._shuffle = lambda aliases: aliases.sort(key=lambda alias: alias != first)
+    return client
+
+
+def with_settings(add_database, database, settings):
+    """An alias for the same database, with these settings of its sessions."""
+    own = connections[database].settings_dict["OPTIONS"]
+    return add_database("other", OPTIONS={**own, "options": settings})
+
+
+@postgresql
+def test_a_worker_goes_on_when_a_frozen_server_thaws(broken, working, performed):
+    handles = [TheSchwartz(["broken"]).dispatch_async("Mail", n) for n in range(20)]
+    connections["broken"].close()
+
+    with working("broken", "Mail", lease_seconds=60):
+        until(lambda: performed)
+        broken.freeze()
+        threading.Event().wait(2)
+        broken.thaw()
+        until(lambda: not any(handle.is_pending for handle in handles))
+
+    assert sorted(performed) == list(range(20))
+
+
+@pytest.mark.only_on("sqlite")
+def test_a_full_disk_sends_dispatches_to_the_next_database_until_there_is_room(
+    database, add_database, tmp_path
+):
+    add_database("full", NAME=str(tmp_path / "full.sqlite3"))
+    call_command("migrate", "django_schwartz", database="full", verbosity=0)
+    client = asking_first("full", database)
+    client.dispatch_async("Mail")
+    [pages] = limit_pages(0)
+
+    limit_pages(pages)
+    refused = client.dispatch_async("Mail", "x" * 100_000)
+    limit_pages(10 * pages)
+    until(lambda: not client.databases.is_dead("full"))
+    taken = client.dispatch_async("Mail", "x" * 100_000)
+
+    assert refused.alias == database
+    assert taken.alias == "full"
+    assert Job.objects.using("full").count() == 2
+
+
+def limit_pages(number):
+    with connections["full"].cursor() as cursor:
+        if not number:
+            return cursor.execute("PRAGMA page_count").fetchone()
+        return cursor.execute(f"PRAGMA max_page_count = {number}").fetchone()
+
+
+@postgresql
+def test_serializable_sessions_perform_each_job_once(
+    database, add_database, working, client, performed
+):
+    alias = with_settings(add_database, database, "-c default_transaction_isolation=serializable")
+    handles = [client.dispatch_async("Mail", number) for number in range(100)]
+
+    with working(alias, "Mail"), working(alias, "Mail"):
+        until(lambda: not any(handle.is_pending for handle in handles), 40)
+
+    assert sorted(performed) == list(range(100))
+    assert {handle.failures for handle in handles} == {0}
+
+
+@postgresql
+def test_while_one_of_two_databases_is_dead_no_dispatch_is_refused_and_nothing_is_lost(
+    broken, database, working, performed
+):
+    client = asking_first("broken", database)
+    before = client.dispatch_async("Mail", "before")
+    connections["broken"].close()
+
+    broken.down("crash")
+    meanwhile = [client.dispatch_async("Mail", number) for number in range(20)]
+    broken.up()
+    with working("broken", "Mail"):
+        until(lambda: not before.is_pending)
+
+    assert {handle.alias for handle in meanwhile} == {database}
+    assert performed == ["before"]
+    assert Job.objects.using(database).count() == 20
+
+
+@postgresql
+def test_a_table_that_is_locked_for_a_migration_is_waited_for(
+    database, add_database, working, client, performed, caplog
+):
+    alias = with_settings(add_database, database, "-c lock_timeout=200ms")
+    with working(alias, "Mail") as thread:
+        with transaction.atomic(using=database), connections[database].cursor() as cursor:
+            cursor.execute("LOCK TABLE django_schwartz_job IN ACCESS EXCLUSIVE MODE")
+            until(lambda: "cannot go on for now" in caplog.text)
+        handle = client.dispatch_async("Mail", "after")
+        until(lambda: not handle.is_pending)
+
+        assert thread.is_alive()
+    assert performed == ["after"]
+
+
+@postgresql
+def test_behind_a_pooler_in_transaction_mode_work_is_done(
+    database, add_database, working, client, performed, tmp_path
+):
+    if pgbouncer.find() is None:
+        pytest.skip("no pgbouncer on PATH (apt-get install pgbouncer)")
+    with pgbouncer.in_front_of(connections[database], tmp_path) as through:
+        alias = add_database("pooled", **through)
+        handles = [TheSchwartz([alias]).dispatch_async("Mail", n) for n in range(50)]
+        with working(alias, "Mail"):
+            until(lambda: not any(handle.is_pending for handle in handles), 40)
+        connections[alias].close()
+
+    assert sorted(performed) == list(range(50))
+
+
+@postgresql
+def test_a_server_that_takes_no_writes_is_passed_over(database, add_database):
+    alias = with_settings(add_database, database, "-c default_transaction_read_only=on")
+    client = asking_first(alias, database)
+
+    assert client.dispatch_async("Mail").alias == database
+    assert alias in client.databases.causes
+
+
+@postgresql
+def test_when_there_are_too_many_connections_a_worker_waits_for_one(broken, working, performed):
+    client = TheSchwartz(["broken"])
+    with working("broken", "Mail") as thread:
+        client.dispatch_async("Mail", "before")
+        until(lambda: performed)
+        hogs = hog(connections["broken"])
+        kill_others(connections["broken"], hogs)
+        threading.Event().wait(1)
+
+        assert thread.is_alive()
+        for one in hogs:
+            one.close()
+        client.dispatch_async("Mail", "after")
+        until(lambda: performed == ["before", "after"])
+
+
+def hog(connection):
+    """Take every connection that the server has left."""
+    taken = []
+    try:
+        while True:
+            taken.append(connection.get_new_connection(connection.get_connection_params()))
+    except connection.Database.OperationalError:
+        return taken
+
+
+def kill_others(connection, hogs):
+    """End the sessions of everybody else, and take their places."""
+    mine = [one.info.backend_pid for one in hogs]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ="
+            " 'client backend' AND pid <> ALL (%s) AND pid <> pg_backend_pid()",
+            [mine],
+        )
+    hogs += hog(connection)
+
+
+class ReadsElsewhere:
+    """A router that reads from a replica, as many projects have one."""
+
+    def __init__(self, replica):
+        self.replica = replica
+
+    def db_for_read(self, model, **hints):
+        return self.replica
+
+
+def test_nothing_is_read_from_the_replica_of_a_router(
+    database, settings, dead_database, client, performed
+):
+    settings.DATABASE_ROUTERS = [ReadsElsewhere(dead_database)]
+    client.can_do("Mail")
+
+    handle = client.dispatch_async("Mail", "here")
+    client.work_until_done()
+
+    assert performed == ["here"]
+    assert handle.exit_status == 0

@@ -1,0 +1,120 @@
+"""Upgrades: workers wait for migrations, and migrations harm no worker that runs."""
+
+import signal
+
+import pytest
+from django.core.management import call_command
+from django.db import migrations
+from django.db.migrations.loader import MigrationLoader
+
+from django_schwartz.upgrades import wait_for_migrations
+from tests.app.models import Trace
+from tests.waiting import until
+
+LATEST = "0002_scoreboard"
+
+
+@pytest.fixture
+def migrate(database):
+    """Go to a migration of the queue's; in the end they are all applied."""
+
+    def migrate(*name):
+        call_command("migrate", "django_schwartz", *name, database=database, verbosity=0)
+
+    yield migrate
+    migrate()
+
+
+def lines_until(process, text):
+    """What it prints, up to the line with that text."""
+    lines = []
+    while not lines or text not in lines[-1]:
+        lines.append(process.stdout.readline())
+        assert lines[-1], lines
+    return lines
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_worker_waits_for_missing_migrations_and_says_so_in_one_line(
+    migrate, client, manage, database, processes
+):
+    handle = client.dispatch_async("Note", "in time")
+    migrate("0001")
+
+    process = manage("runschwartz", "--processes", processes)
+    waiting = lines_until(process, "waiting")
+    migrate()
+    begun = lines_until(process, "performing")
+
+    assert waiting[-1].endswith(
+        f"WARNING waiting for `manage.py migrate` to apply {LATEST} in {database!r}\n"
+    )
+    assert len(begun) == 1
+    until(lambda: not handle.is_pending)
+    assert Trace.objects.count() == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_waits_for_migrations_ends_when_it_is_told_to(migrate, manage, number):
+    migrate("0001")
+    process = manage("runschwartz")
+    lines_until(process, "waiting")
+
+    process.send_signal(number)
+
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
+
+
+def test_migrations_stop_no_worker_that_runs(migrate, client, manage, tmp_path):
+    handles = [
+        client.dispatch_async("Slow", {"begun": str(tmp_path / str(n)), "seconds": 0.1})
+        for n in range(30)
+    ]
+    process = manage("runschwartz", "--threads", 1)
+    lines_until(process, "performing")
+
+    migrate("0001")
+    migrate()
+    until(lambda: not any(handle.is_pending for handle in handles))
+
+    assert [handle.failures for handle in handles] == [0] * 30
+    assert process.poll() is None
+
+
+def test_what_is_missing_is_told_once_however_often_it_is_looked_for(migrate, database, caplog):
+    migrate("0001")
+    pauses = []
+
+    def pause():
+        pauses.append(1)
+        if len(pauses) == 3:
+            migrate()
+        return False
+
+    assert wait_for_migrations([database], pause=pause)
+    assert len(pauses) == 3
+    assert len(caplog.records) == 1
+
+
+def test_a_worker_does_not_wait_for_a_database_that_is_away(dead_database):
+    assert wait_for_migrations([dead_database], pause=lambda: True)
+
+
+#: What a worker of the version before bears, while it works on the same tables.
+HARMLESS = (migrations.CreateModel, migrations.AddField, migrations.RunPython, migrations.AddIndex)
+
+
+def test_migrations_only_add():
+    known = MigrationLoader(None).graph.nodes
+    later = [
+        (name, operation)
+        for (app, name), migration in known.items()
+        if app == "django_schwartz" and not name.startswith("0001")
+        for operation in migration.operations
+    ]
+
+    assert later
+    assert [(n, o) for n, o in later if not isinstance(o, HARMLESS)] == []
+    fields = [o.field for _, o in later if isinstance(o, migrations.AddField)]
+    assert [field for field in fields if not field.null and not field.has_db_default()] == []
