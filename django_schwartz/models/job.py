@@ -6,26 +6,20 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from asgiref.sync import sync_to_async
-from django.db import connections, models, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import models, transaction
 from django.db.models.functions import Greatest
 
 from django_schwartz import signals
-from django_schwartz.dialects import LAPSED, Inserted, ServerTimeIn
-from django_schwartz.fields import UnixMicrosecondField, UnixTimeField, unix_seconds
-from django_schwartz.models.arg import ArgField
-from django_schwartz.models.columns import GrabIndex, NameField, Priority
-from django_schwartz.models.funcmap import FuncMap
+from django_schwartz.dialects import ServerTimeIn
+from django_schwartz.fields import unix_seconds
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
-from django_schwartz.models.meta import MetaField
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
-from django_schwartz.models.queue import JobQuerySet, Moments
-from django_schwartz.models.quick import QuicklyMade
-from django_schwartz.models.rows import MICROSECONDS, SECONDS
+from django_schwartz.models.rows import MICROSECONDS
+from django_schwartz.models.stored import StoredJob
 from django_schwartz.transactions import Certain, Tentative
 from django_schwartz.worker import FOREVER, current_job, registry
 
@@ -45,41 +39,13 @@ class Holder(Protocol):
         """Return when the job's verdict, if there is one, is in the database."""
 
 
-class Job(QuicklyMade):
+class Job(StoredJob):
     """A job posted to the queue, grabbed and performed by a worker.
 
     Beside its columns it takes `funcname` and `funcid`. Times are aware datetimes; given ones may
     be UNIX seconds as well, and `run_after` a timedelta from the server's now.
     """
 
-    jobid = models.BigAutoField(primary_key=True)
-    func = models.ForeignKey(
-        FuncMap, models.PROTECT, db_column="funcid", db_index=False, related_name="+"
-    )
-    arg = ArgField(null=True)
-    uniqkey = NameField(max_length=255, null=True)
-    insert_time = UnixTimeField(null=True)
-    run_after = UnixTimeField()
-    grabbed_until = UnixTimeField(default=0, db_default=0)
-    priority = models.SmallIntegerField(null=True)
-    coalesce = NameField(max_length=255, null=True)
-
-    #: Times that the job was grabbed; with grabbed_until, what tells one lease from another.
-    grabs = models.IntegerField(default=0, db_default=0)
-    grabbed_by = NameField(max_length=255, null=True)
-    grabbed_at = UnixMicrosecondField(null=True)
-    dispatched_at = UnixMicrosecondField(null=True)
-    scheduled_for = UnixMicrosecondField(null=True)
-    started_at = UnixMicrosecondField(null=True)
-    queue_name = NameField(max_length=255, null=True)
-    meta = MetaField(null=True)
-
-    objects = JobQuerySet.as_manager()
-    quick_properties = {"funcname": "_funcname"}
-
-    #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
-    #: one's.
-    is_duplicate = False
     #: What completed() was told that the work gave: a value that JSON can hold.
     result: Any = None
     #: Where debug() sends its messages.
@@ -88,121 +54,17 @@ class Job(QuicklyMade):
     #: Who holds the job for its worker and records its verdict, in a process of many jobs.
     holder: Holder | None = None
 
-    _funcname: str | None = None
     _grabbed: float | None = None
     _begun: float | None = None
     _ended: float | None = None
     #: The verdict that was given last, though it may have been rolled back since.
     _said: Outcome | None = None
-    #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
-    _renewal: tuple[int, ...] = ()
     _settled: Tentative | Certain | None = None
     _declined: Tentative | None = None
-    #: The leases that ended with this holder's releases, each with whether that was rolled back.
-    _released: tuple[tuple[int, Tentative], ...] = ()
     #: Whether the job is not held any more, so that its worker has no more to say about it.
     is_lost = False
 
-    class Meta:
-        permissions = [
-            ("run_job", "Can have a job run now"),
-            ("cancel_job", "Can cancel a job"),
-            ("view_job_args", "Can view the args and results of jobs"),
-        ]
-        constraints = [
-            models.UniqueConstraint(fields=["func", "uniqkey"], name="schwartz_job_uniqkey")
-        ]
-        indexes = [
-            models.Index(fields=["func", "run_after"], name="schwartz_job_run_after"),
-            models.Index(fields=["func", "coalesce"], name="schwartz_job_coalesce"),
-            GrabIndex(
-                "func",
-                Priority("priority").desc(),
-                "run_after",
-                "jobid",
-                name="schwartz_job_grab",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.funcname} {self.handle or '(not dispatched)'}"
-
-    @classmethod
-    def new_from_array(cls, funcname: str, arg: object) -> Self:
-        """A job of that function with that arg. As TheSchwartz::Job->new_from_array."""
-        return cls(funcname=funcname, arg=arg)
-
-    # What and where it is
-
-    @property
-    def alias(self) -> str:
-        """The alias of the database that the job is stored in."""
-        return self._state.db or JobQuerySet(Job).db
-
-    @property
-    def driver(self) -> BaseDatabaseWrapper:
-        """The connection to the database that the job is stored in."""
-        connection: BaseDatabaseWrapper = connections[self.alias]
-        return connection
-
-    @property
-    def funcid(self) -> int:
-        return self.func_id
-
-    @funcid.setter
-    def funcid(self, funcid: int) -> None:
-        self.func_id, self._funcname = funcid, None
-
-    @property
-    def funcname(self) -> str:
-        """The name of the function. Set it before the job is dispatched."""
-        if self._funcname is None and self.func_id is not None:
-            self._funcname = FuncMap.objects.name_of(self.func_id, using=self.alias)
-        return self._funcname or ""
-
-    @funcname.setter
-    def funcname(self, funcname: str) -> None:
-        self._funcname = funcname
-
-    @property
-    def handle(self) -> JobHandle | None:
-        """The handle of a job that is, or was, stored."""
-        if self._state.db is None or self.jobid is None:
-            return None
-        return JobHandle(self._state.db, self.jobid, is_duplicate=self.is_duplicate)
-
-    @handle.setter
-    def handle(self, handle: JobHandle) -> None:
-        self._state.db, self.jobid = handle.alias, handle.jobid
-
-    def as_read(self) -> JobQuerySet:
-        """The job's row, as long as nobody grabbed, released or settled it since it was read."""
-        return Job.objects.using(self.alias).held([self])
-
-    @property
-    def leases(self) -> tuple[int, ...]:
-        """What the row's grabbed_until may be while the job is held, in UNIX seconds.
-
-        As it was read, as a renewal makes it, or as a release that stands left it.
-        """
-        undone = [lease for lease, release in self._released if not release.holds]
-        return (undone[0] if undone else unix_seconds(self.grabbed_until or 0), *self._renewal)
-
-    def begin_renewal(self, seconds: int) -> None:
-        """Note that the lease is about to be made that much longer."""
-        self._renewal = (self.leases[0] + seconds,)
-
-    def end_renewal(self, *, was_made: bool = True) -> None:
-        """Note that it was, or was not."""
-        [lease] = self._renewal
-        self._renewal = ()
-        if was_made:
-            self.grabbed_until = SECONDS.to_python(lease)
-
-    @property
-    def is_lapsed(self) -> bool:
-        """Whether the lease before this one ended with no outcome: its holder died, or was away."""
-        return bool(self.grabbed_by and self.grabbed_by.endswith(LAPSED))
+    # What is known of it
 
     @property
     def began_at(self) -> int | None:
@@ -218,33 +80,6 @@ class Job(QuicklyMade):
     def result_as_json(self) -> str | None:
         """The result as its column has it. Raises TypeError or ValueError for what is no JSON."""
         return None if self.result is None else json.dumps(self.result)
-
-    def _become_released(self) -> None:
-        standing = [entry for entry in self._released if entry[1].holds]
-        self._released = (*standing, (self.leases[-1], Tentative(self.alias)))
-        self.grabbed_until = None
-
-    def as_grabbed(self, grabbed_by: str) -> "Job | None":
-        """The job read again by its holder; None when it is gone again, or another's."""
-        rows = type(self).objects.using(self.alias).filter(pk=self.pk, grabbed_by=grabbed_by)
-        return rows.first()
-
-    def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
-        """Take what the database made of this job when it was inserted."""
-        self.jobid, self.is_duplicate = row.jobid, False
-        if self.func_id != funcid:
-            self.func_id = funcid
-        self.insert_time = moments.of_seconds(row.insert_time)
-        self.run_after = moments.of_seconds(row.run_after)
-        self.dispatched_at = moments.of_microseconds(row.dispatched_at)
-        self._state.db, self._state.adding = using, False
-
-    def become_duplicate_of(self, jobid: int, *, funcid: int, using: str) -> None:
-        """Take the place of the queued job that has this job's uniqkey."""
-        self.jobid, self.func_id, self.is_duplicate = jobid, funcid, True
-        self._state.db, self._state.adding = using, False
-
-    # What is known of it
 
     @property
     def exit_status(self) -> int | None:
@@ -521,7 +356,7 @@ class Job(QuicklyMade):
     def become_recorded(self, outcome: Outcome, *, is_final: bool = True) -> None:
         """Note that the outcome is in the database, and tell of it as soon as it stays there."""
         if outcome.exit_status is None:
-            self._become_released()
+            self.become_released()
         tell = partial(self._tell, outcome, self.runtime)
         if is_final:
             tell()
