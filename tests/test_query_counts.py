@@ -11,6 +11,7 @@ from django_schwartz.dialects import ServerTime
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from django_schwartz.retention import purge
 from django_schwartz.stats import nobody_can_do
+from django_schwartz.wakeup import announcing
 from django_schwartz.worker import registry
 from tests.rows import GRAB, LOOK, statements
 
@@ -39,8 +40,10 @@ def _workers(database):
 
 
 @pytest.fixture
-def sent(database):
+def sent(database, monkeypatch):
     """What a call sends to the database: the first word of each statement."""
+    # However slow this machine is, no dispatch takes so long that it looks for idle workers again.
+    monkeypatch.setattr(announcing, "PATIENCE_SECONDS", 60)
 
     def send(call):
         with statements(database) as words:
