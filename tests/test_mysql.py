@@ -202,7 +202,7 @@ def test_jobs_of_many_functions_are_grabbed_in_the_order_of_their_priorities(cli
 
 
 def test_no_backlog_is_sorted_for_a_grab_of_many_functions(client, database):
-    client.dispatch_jobs([Job(funcname="ABC"[n % 3], priority=n % 5) for n in range(3000)])
+    client.dispatch_jobs([Job(funcname="ABC"[n % 3], priority=n % 5) for n in range(20_000)])
     execute(database, "ANALYZE TABLE django_schwartz_job")
     lease = client.lease(["A", "B", "C"], database)
     candidates = Job.objects.due().of(lease.seconds).in_order(prioritize=True)[:50]
