@@ -12,7 +12,7 @@ class Formatter(logging.Formatter):
     """Makes the text of a second once, and not for each line."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return f"{_second(int(record.created))},{record.msecs:03.0f}"
+        return f"{_second(int(record.created))},{int(record.msecs):03d}"
 
 
 @lru_cache(maxsize=1)

@@ -357,14 +357,11 @@ class Job(StoredJob):
         """Note that the outcome is in the database, and tell of it as soon as it stays there."""
         if outcome.exit_status is None:
             self.become_released()
-        tell = partial(self._tell, outcome, self.runtime)
+        tell = partial(signals.tell_finished, [(self, outcome, self.runtime)])
         if is_final:
             tell()
         else:
             transaction.on_commit(tell, using=self.alias)
-
-    def _tell(self, outcome: Outcome, runtime: float | None) -> None:
-        signals.tell_finished([(self, outcome, runtime)])
 
 
 #: What most jobs come to, made once.
