@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.engine import SIZE, Engine, Ledger, Terms, set_deadlines
 from tests import postgres
@@ -116,6 +117,29 @@ def working(monkeypatch):
         assert not thread.is_alive()
 
     return work
+
+
+@pytest.fixture
+def performed():
+    """The args of the jobs that were performed."""
+    args = []
+
+    @register
+    class Mail(Worker):
+        keep_exit_status_for = 100
+
+        def work(self, job):
+            args.append(job.arg)
+            job.completed()
+
+    return args
+
+
+def asking_first(first, *others):
+    """A client that asks this database before the others."""
+    client = TheSchwartz([first, *others], retry_seconds=0.1)
+    client.databases._shuffle = lambda aliases: aliases.sort(key=lambda alias: alias != first)
+    return client
 
 
 def _run(engine):

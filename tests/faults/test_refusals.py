@@ -6,36 +6,13 @@ import pytest
 from django.core.management import call_command
 from django.db import connections, transaction
 
-from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import Job
 from tests import pgbouncer
+from tests.faults.conftest import asking_first
 from tests.waiting import until
 
 postgresql = pytest.mark.only_on("postgresql")
-
-
-@pytest.fixture
-def performed():
-    """The args of the jobs that were performed."""
-    args = []
-
-    @register
-    class Mail(Worker):
-        keep_exit_status_for = 100
-
-        def work(self, job):
-            args.append(job.arg)
-            job.completed()
-
-    return args
-
-
-def asking_first(first, *others):
-    """A client that asks this database before the others."""
-    client = TheSchwartz([first, *others], retry_seconds=0.1)
-    client.databases._shuffle = lambda aliases: aliases.sort(key=lambda alias: alias != first)
-    return client
 
 
 def with_settings(add_database, database, settings):

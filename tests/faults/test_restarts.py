@@ -11,20 +11,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.only_on("postgresql")
 
 
-@pytest.fixture
-def performed():
-    """The args of the jobs that were performed."""
-    args = []
-
-    @register
-    class Mail(Worker):
-        def work(self, job):
-            args.append(job.arg)
-            job.completed()
-
-    return args
-
-
 @pytest.mark.parametrize("how", ["fast", "immediate", "crash"])
 def test_an_idle_worker_goes_on_when_the_server_is_back(broken, working, performed, how):
     with working("broken", "Mail") as thread:

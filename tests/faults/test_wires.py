@@ -5,29 +5,13 @@ import time
 
 import pytest
 
-from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.exceptions import AllDatabasesDead
 from django_schwartz.models import FuncMap, Job
+from tests.faults.conftest import asking_first
 from tests.waiting import until
 
 pytestmark = pytest.mark.only_on("postgresql")
-
-
-@pytest.fixture
-def performed():
-    """The args of the jobs that were performed."""
-    args = []
-
-    @register
-    class Mail(Worker):
-        keep_exit_status_for = 100
-
-        def work(self, job):
-            args.append(job.arg)
-            job.completed()
-
-    return args
 
 
 def test_an_idle_worker_whose_connections_are_reset_goes_on(wire, working, client, performed):
@@ -44,8 +28,7 @@ def test_an_idle_worker_whose_connections_are_reset_goes_on(wire, working, clien
 
 
 def test_a_dispatch_over_a_connection_that_was_reset_goes_to_the_next_database(wire, database):
-    client = TheSchwartz(["wired", database])
-    client.databases._shuffle = lambda aliases: aliases.sort(reverse=True)
+    client = asking_first("wired", database)
     first = client.dispatch_async("Mail")
 
     wire.reset()
@@ -98,8 +81,7 @@ def test_a_server_that_never_answers_holds_a_dispatch_up_for_connect_timeout(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         options = {"connect_timeout": 2}
         add_database("hole", HOST="127.0.0.1", PORT=silent.getsockname()[1], OPTIONS=options)
-        client = TheSchwartz(["hole", database])
-        client.databases._shuffle = lambda aliases: aliases.sort()
+        client = asking_first("hole", database)
         began = time.monotonic()
 
         handle = client.dispatch_async("Mail")
