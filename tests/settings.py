@@ -32,6 +32,14 @@ QUEUE = str(FOLDER / "queue.sqlite3") if FOLDER else ":memory:"
 ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
 EXTRA_APPS = os.environ.get("DJANGO_SCHWARTZ_TEST_APP", "").split()
 
+CURRENT = os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")
+
+
+def name_of(alias, usual):
+    """What a child process takes for a database's name."""
+    return ELSEWHERE if ELSEWHERE and alias == CURRENT else usual
+
+
 POSTGRES = postgres.find_or_start() if ARE_TESTS else None
 MARIADB = mariadb.find_or_start() if ARE_TESTS else None
 
@@ -39,7 +47,7 @@ DATABASES = {
     "default": {},
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": ELSEWHERE or QUEUE,
+        "NAME": name_of("sqlite", QUEUE),
         "TEST": {"NAME": QUEUE, "DEPENDENCIES": []},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
@@ -53,7 +61,7 @@ for alias, server in {"postgresql": POSTGRES, "mysql": MARIADB}.items():
         name = f"test_{FOLDER.name}".lower()
         DATABASES[alias] = {
             **server.settings,
-            "NAME": ELSEWHERE or name,
+            "NAME": name_of(alias, name),
             "TEST": {"NAME": name, "DEPENDENCIES": []},
         }
 
@@ -67,7 +75,7 @@ TASKS = {
     },
 }
 SCHWARTZ = {
-    "DATABASES": [os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")],
+    "DATABASES": [CURRENT],
     **json.loads(os.environ.get("DJANGO_SCHWARTZ_TEST_SETTINGS", "{}")),
 }
 
