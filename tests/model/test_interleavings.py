@@ -10,6 +10,9 @@ from tests.model.interleavings import Interleavings
 from tests.model.ledger import GRAB_FOR, RETRY_DELAY
 from tests.model.planted import PLANTED
 
+#: MariaDB's grab is the portable one, whose steps are searched on these.
+pytestmark = pytest.mark.only_on("sqlite", "postgresql")
+
 #: Steps of a schedule that are searched: more than 50,000 in all schedules together.
 DEPTH = 8
 
