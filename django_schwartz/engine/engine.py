@@ -263,7 +263,7 @@ class Engine:
         for alias in self._aliases:
             mine = [job for job in jobs if job.alias == alias]
             try:
-                Job.objects.using(alias).release(mine)
+                _release(alias, mine)
             except AnyDatabaseError as error:
                 self._note_trouble(f"{len(mine)} jobs were not given back: {error}")
         self._holds.drop(jobs)
@@ -280,3 +280,12 @@ class Engine:
         self._beat.stop()
         self._ears.close()
         self._ledger.farewell = farewell
+
+
+def _release(alias: str, jobs: list[Job]) -> None:
+    """Give jobs back, over a new connection where the old one was cut."""
+    try:
+        Job.objects.using(alias).release(jobs)
+    except AnyDatabaseError:
+        connections[alias].close()
+        Job.objects.using(alias).release(jobs)
