@@ -156,6 +156,7 @@ class Supervisor:
     def __init__(self, orders: child.Orders, plan: Plan) -> None:
         self._orders = orders
         self._plan = plan
+        context()  # to be decided before the supervisor has a second thread
         numbers = range(1, plan.processes + 1)
         self._slots = [Slot(f"worker {n}", orders) for n in numbers]
         self._solos = [Solo(f"worker {n} of suspects", orders) for n in numbers]
