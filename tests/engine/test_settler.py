@@ -300,6 +300,7 @@ def test_a_renewal_that_commits_while_the_outcome_waits_for_its_lock_costs_no_le
 
 def is_anybody_waiting_for_a_lock():
     with connections["postgresql"].cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
             "SELECT 1 FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
