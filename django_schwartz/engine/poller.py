@@ -5,12 +5,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import Lease, Level
 from django_schwartz.engine.hands import Hands
-from django_schwartz.fields import unix_seconds
+from django_schwartz.fields import EPOCH, unix_seconds
 from django_schwartz.models import Job
 
 #: Seconds at the least between two looks for levels while jobs flow; a slow look is made as seldom
@@ -157,12 +158,12 @@ def _from(job: Job | None, level: Level) -> Level:
     """The level from that job on."""
     if job is None:
         return level
-    return replace(level, since=_place_of(job))
+    return replace(level, since=(unix_seconds(job.run_after or 0), job.jobid))
 
 
-def _place_of(job: Job) -> tuple[int, int]:
+def _place_of(job: Job) -> tuple[datetime, int]:
     """What decides between jobs of one level."""
-    return unix_seconds(job.run_after or 0), job.jobid
+    return job.run_after or EPOCH, job.jobid
 
 
 def _number(priority: object) -> float:
