@@ -32,7 +32,7 @@ class Running:
     @property
     def children(self):
         """The process ids of its worker processes."""
-        return [pid for pid in children_of(self.process.pid) if is_worker(said(pid))]
+        return [pid for pid in descendants_of(self.process.pid) if is_worker(said(pid))]
 
     def wait_for(self, text, times=1, seconds=30):
         until(lambda: self.output.count(text) >= times or self.process.poll() is not None, seconds)
@@ -61,11 +61,16 @@ def said(pid):
 
 
 def is_worker(title):
-    return "spawn_main" in title or title.startswith(("runschwartz: worker", "runschwartz: alone"))
+    return title.startswith("runschwartz: worker")
 
 
 def children_of(pid):
     return [int(path.name) for path in Path("/proc").glob("[0-9]*") if parent_of(path) == pid]
+
+
+def descendants_of(pid):
+    children = children_of(pid)
+    return [*children, *(pid for child in children for pid in descendants_of(child))]
 
 
 def parent_of(path):
