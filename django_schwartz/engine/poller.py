@@ -37,7 +37,7 @@ class Poller:
         """Grab up to `limit` due jobs, in the order in which they are to be performed."""
         grabbed: list[Job] = []
         databases = self._hands.client.databases
-        for alias in databases.in_random_order():
+        for alias in databases.in_random_order() if self.is_wanted else []:
             with databases.failing_over(alias):
                 queue = self._queues[alias]
                 grabbed += self._hands.take(alias, partial(queue.grab, limit=limit - len(grabbed)))
