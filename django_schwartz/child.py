@@ -1,5 +1,6 @@
 """A worker process of the supervisor's, from its first line on. Imports no model before setup."""
 
+import atexit
 import logging
 import os
 import random
@@ -50,7 +51,8 @@ def main(
     orders: Orders, name: str, memory: MutableSequence[int], assigned: Connection | None = None
 ) -> None:
     """Perform jobs until told to stop; those that are `assigned`, or any."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the supervisor decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach all; the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
     set_title(name)
     django.setup()
     from django_schwartz.logs import show_log
@@ -62,6 +64,7 @@ def main(
     engine.run()
     if engine.is_stuck:
         leave_at_once()
+    atexit._run_exitfuncs()  # a fork ends without them before Python 3.13
 
 
 def _engine(orders: Orders, memory: MutableSequence[int], assigned: Connection | None) -> "Engine":

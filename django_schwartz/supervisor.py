@@ -1,7 +1,6 @@
 """The supervisor: starts worker processes, replaces them, and cleans up after those that die."""
 
 import logging
-import multiprocessing
 import os
 import signal
 import socket
@@ -18,10 +17,10 @@ from django_schwartz.aftermath import Aftermath
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.os_signals import dump_stacks, obey
+from django_schwartz.starting import UNKNOWN, context, is_alive, prepare
 
 logger = logging.getLogger("django_schwartz")
 
-SPAWN = multiprocessing.get_context("spawn")
 #: Seconds between two looks at everything, when nothing happens.
 LOOK_SECONDS = 0.5
 #: Seconds until a process that died before it was ready is started again: at first, and at most.
@@ -53,12 +52,19 @@ class Slot:
         return self.is_free and not self.is_done and time.monotonic() >= self._start_at
 
     def start(self, assigned: Connection | None = None) -> None:
-        memory = SPAWN.RawArray("q", SIZE)
+        """Start a process. The operating system may have none to give: then it is tried later."""
+        memory = context().RawArray("q", SIZE)
         self.ledger = Ledger(memory, self.orders.databases)
         arguments = (self.orders, self.name, memory, assigned)
-        self.process = SPAWN.Process(target=child.main, args=arguments, name=self.name)
-        self.process.start()
-        self.is_killed = False
+        process = context().Process(target=child.main, args=arguments, name=self.name)
+        try:
+            prepare()
+            process.start()
+        except (OSError, EOFError) as error:
+            logger.warning("%s could not be started, trying again: %r", self.name, error)
+            self.clear()
+            return
+        self.process, self.is_killed = process, False
         self._started_at = time.monotonic()
 
     def clear(self) -> None:
@@ -75,6 +81,16 @@ class Slot:
     def last_life(self) -> float:
         return max(self.ledger.last_life, self._started_at)
 
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the process lives on, but not its fork server, which alone could tell its end."""
+        process = self.process
+        return process is not None and process.exitcode == UNKNOWN and is_alive(process.pid or 0)
+
+    @property
+    def sentinel(self) -> list[int]:
+        return [] if self.process is None or self.is_orphan else [self.process.sentinel]
+
     def send_signal(self, number: int) -> None:
         if self.process is not None and self.process.pid is not None:
             with suppress(ProcessLookupError):
@@ -84,14 +100,14 @@ class Slot:
 class Solo(Slot):
     """The place of a process that performs suspects, one at a time."""
 
-    def __init__(self, orders: child.Orders) -> None:
+    def __init__(self, name: str, orders: child.Orders) -> None:
         terms = {**orders.terms, "threads": 1, "async_concurrency": 1, "until_done": False}
-        super().__init__("alone with suspects", replace(orders, terms=terms))
+        super().__init__(name, replace(orders, terms=terms))
         self.assigned: Entry | None = None
         self._ours: Connection | None = None
 
     def start(self, assigned: Connection | None = None) -> None:
-        self._ours, theirs = SPAWN.Pipe()
+        self._ours, theirs = context().Pipe()
         super().start(theirs)
         theirs.close()
 
@@ -100,6 +116,12 @@ class Solo(Slot):
         if self._ours is not None:
             with suppress(OSError):  # it died: its burial will see to the entry
                 self._ours.send(entry)
+
+    def take_back(self, entries: list[Entry]) -> list[Entry]:
+        """What was assigned to the dead process and is not among what it held: it never began."""
+        assigned, self.assigned = self.assigned, None
+        is_held = assigned and any(entry.jobid == assigned.jobid for entry in entries)
+        return [] if assigned is None or is_held else [assigned]
 
     def hear(self) -> None:
         """Learn whether the assigned job is done with."""
@@ -134,8 +156,11 @@ class Supervisor:
     def __init__(self, orders: child.Orders, plan: Plan) -> None:
         self._orders = orders
         self._plan = plan
+        context()  # to be decided before the supervisor has a second thread
         self._slots = [Slot(f"worker {n}", orders) for n in range(1, plan.processes + 1)]
-        self._solo = Solo(orders)
+        # As many as the processes have threads, for the jobs of dead ones to go on at once.
+        numbers = range(1, plan.processes * orders.terms["threads"] + 1)
+        self._solos = [Solo(f"worker {n} of suspects", orders) for n in numbers]
         self._lease_seconds = int(orders.terms["lease_seconds"])
         self._aftermath = Aftermath(orders.databases, lease_seconds=self._lease_seconds)
         self._housekeeping = Housekeeping(orders.databases, is_over=lambda: self.is_stopping)
@@ -153,7 +178,7 @@ class Supervisor:
 
     @property
     def _all(self) -> list[Slot]:
-        return [*self._slots, self._solo]
+        return [*self._slots, *self._solos]
 
     def run(self) -> None:
         child.set_title(f"supervisor of {len(self._slots)} processes")
@@ -215,25 +240,31 @@ class Supervisor:
                 slot.start()
 
     def _assign_suspects(self) -> None:
-        if self._solo.assigned is None and (entry := self._aftermath.next_suspect()):
-            if self._solo.is_free:
-                self._solo.start()
-            self._solo.assign(entry)
-        elif self._solo.assigned is None and not self._solo.is_free:
-            self._solo.send_signal(signal.SIGTERM)
+        for solo in self._solos:
+            if solo.assigned is None and self._aftermath.has_suspects:
+                if solo.may_start():
+                    solo.start()
+                if not solo.is_free and (entry := self._aftermath.next_suspect()):
+                    solo.assign(entry)
+            elif solo.assigned is None and not solo.is_free:
+                solo.send_signal(signal.SIGTERM)
 
     def _wait(self) -> None:
-        processes = [slot.process.sentinel for slot in self._all if slot.process is not None]
-        connection.wait([*processes, *self._solo.channel, self._woken], timeout=LOOK_SECONDS)
+        sentinels = [sentinel for slot in self._all for sentinel in slot.sentinel]
+        channels = [channel for solo in self._solos for channel in solo.channel]
+        connection.wait([*sentinels, *channels, self._woken], timeout=LOOK_SECONDS)
         with suppress(BlockingIOError):
             self._woken.recv(4096)
-        self._solo.hear()
+        for solo in self._solos:
+            solo.hear()
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._signal_all(signal.SIGKILL)
 
     def _bury_dead(self) -> None:
         for slot in self._all:
-            if slot.process is not None and slot.process.exitcode is not None:
+            if slot.is_orphan:
+                slot.send_signal(signal.SIGTERM)
+            elif slot.process is not None and slot.process.exitcode is not None:
                 self._bury(slot, slot.process)
 
     def _bury(self, slot: Slot, process: BaseProcess) -> None:
@@ -248,16 +279,14 @@ class Supervisor:
             self._aftermath.give_back(entries)
         else:
             self._note_death(slot, process, entries)
+        if isinstance(slot, Solo):
+            self._aftermath.suspect(slot.take_back(entries))
 
     def _note_death(self, slot: Slot, process: BaseProcess, entries: list[Entry]) -> None:
         how = told(process.exitcode or 0)
         logger.error("%s (%s) died: %s", slot.name, process.pid, how)
         self._has_released = True
         self._aftermath.of_death(entries, how)
-        if slot is self._solo and self._solo.assigned:
-            if not any(entry.jobid == self._solo.assigned.jobid for entry in entries):
-                self._aftermath.suspect([self._solo.assigned])
-            self._solo.assigned = None
 
     def _kill_silent(self) -> None:
         """Replace a process whose main thread is stuck: its database hangs, or its code does."""

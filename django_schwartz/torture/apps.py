@@ -1,7 +1,9 @@
 """The app of the processes of a torture: it writes to the ledger what happens in them."""
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from functools import partial
@@ -14,6 +16,7 @@ from django_schwartz.torture.rules import Rules
 
 #: Seconds between two looks whether the keeper is there.
 LOOK_SECONDS = 0.5
+PR_SET_PDEATHSIG = 1
 
 
 class TortureConfig(AppConfig):
@@ -29,8 +32,17 @@ class TortureConfig(AppConfig):
         recorder.record_in(ledger)
         plants.plant(rules.plant)
         ledger.write(Event.STARTED)
+        os.register_at_fork(after_in_child=partial(ledger.write, Event.STARTED))
         if os.getppid() == rules.keeper:
-            threading.Thread(target=partial(_end_without, rules.keeper), daemon=True).start()
+            _end_with(rules.keeper)
+
+
+def _end_with(keeper: int) -> None:
+    """Have SIGTERM come when the keeper is gone."""
+    if sys.platform == "linux":  # a second thread would keep the host from forking
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    else:
+        threading.Thread(target=partial(_end_without, keeper), daemon=True).start()
 
 
 def _end_without(keeper: int) -> None:

@@ -12,7 +12,7 @@ WORKER_KILLED, HOST_KILLED = "SIGKILL of a worker", "SIGKILL of a host"
 
 
 def _is_of(fault: Line, attempt: Line) -> bool:
-    return fault["pid"] in (attempt.pid, attempt.parent)
+    return fault["pid"] in (attempt.pid, attempt.host)
 
 
 def _killed(fault: Line, attempt: Line, repeat: Line) -> bool:

@@ -111,7 +111,7 @@ class Sightings:
     """What is known of the processes and sessions, by the ledger."""
 
     ledger: Ledger
-    parents: dict[int, int] = field(default_factory=dict)
+    hosts: dict[int, int] = field(default_factory=dict)
     #: By worker process, the jobs that it has begun with and that have no outcome.
     performed: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     sessions: set[tuple[str, int]] = field(default_factory=set)
@@ -122,7 +122,7 @@ class Sightings:
 
     def _learn(self, line: Line) -> None:
         if line.event is Event.STARTED:
-            self.parents[line.pid] = line.parent
+            self.hosts[line.pid] = line.host
         elif line.event is Event.BEGUN:
             self.performed[line.pid].add(line.key)
         elif line.event in (Event.RECORDED, Event.LEASE_LOST):
@@ -132,24 +132,12 @@ class Sightings:
 
     def workers_of(self, host: Host) -> list[int]:
         """The worker processes of a host that have begun with a job, and live."""
-        mine = [pid for pid, parent in self.parents.items() if parent == host.pid]
-        return [pid for pid in mine if pid in self.performed and _parent_of(pid) == host.pid]
+        mine = [pid for pid, leader in self.hosts.items() if pid != leader == host.pid]
+        return [pid for pid in mine if pid in self.performed and _session_of(pid) == host.pid]
 
 
-def _parent_of(pid: int) -> int | None:
-    """The parent of a process that lives: so that no number given anew is taken for it."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return _told_by_ps(pid) if not Path("/proc/self").exists() else None
-    except ProcessLookupError:
-        return None
-    state, parent, *_ = status.rpartition(")")[2].split()
-    return None if state == "Z" else int(parent)
-
-
-def _told_by_ps(pid: int) -> int | None:
-    """The same where there is no /proc."""
-    command = ["/bin/ps", "-o", "ppid=", "-p", str(pid)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return int(shown.stdout) if shown.stdout.strip() else None
+def _session_of(pid: int) -> int | None:
+    """The session of a process that lives: so that no number given anew is taken for it."""
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return None

@@ -32,11 +32,14 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`at` is seconds of the system's monotonic clock; `key` is the job's, for all its attempts."""
+    """`at` is seconds of the system's monotonic clock; `key` is the job's, for all its attempts.
+
+    `host` is the process that leads the session of the one that wrote this: see Host.
+    """
 
     at: float
     pid: int
-    parent: int
+    host: int
     event: Event
     key: str
     details: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +59,7 @@ class Ledger:
 
     def write(self, event: Event, key: str = "", **details: Any) -> None:
         at = round(time.monotonic() - self._skew, 4)
-        line = json.dumps([at, os.getpid(), os.getppid(), event, key, details])
+        line = json.dumps([at, os.getpid(), os.getsid(0), event, key, details])
         os.write(self._file, line.encode() + b"\n")
 
     def news(self) -> list[Line]:
@@ -75,5 +78,5 @@ class Ledger:
 
 def _lines(text: bytes) -> Iterator[Line]:
     for line in text.splitlines():
-        at, pid, parent, event, key, details = json.loads(line)
-        yield Line(at, pid, parent, Event(event), key, details)
+        at, pid, host, event, key, details = json.loads(line)
+        yield Line(at, pid, host, Event(event), key, details)

@@ -32,7 +32,12 @@ class Running:
     @property
     def children(self):
         """The process ids of its worker processes."""
-        return [pid for pid in children_of(self.process.pid) if is_worker(said(pid))]
+        return self.titled("worker")
+
+    def titled(self, title):
+        """The process ids of those below it whose titles begin so."""
+        below = descendants_of(self.process.pid)
+        return [pid for pid in below if said(pid).startswith(f"runschwartz: {title}")]
 
     def wait_for(self, text, times=1, seconds=30):
         until(lambda: self.output.count(text) >= times or self.process.poll() is not None, seconds)
@@ -60,12 +65,13 @@ def said(pid):
         return ""
 
 
-def is_worker(title):
-    return "spawn_main" in title or title.startswith(("runschwartz: worker", "runschwartz: alone"))
-
-
 def children_of(pid):
     return [int(path.name) for path in Path("/proc").glob("[0-9]*") if parent_of(path) == pid]
+
+
+def descendants_of(pid):
+    children = children_of(pid)
+    return [*children, *(pid for child in children for pid in descendants_of(child))]
 
 
 def parent_of(path):

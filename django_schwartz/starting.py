@@ -1,0 +1,53 @@
+"""How a worker process starts: as the fork of a process that has the project set up.
+
+That is the fork server of the standard library's multiprocessing, which holds no connection and
+runs no second thread: its forks are at work in milliseconds, where a fresh process has to import
+the project first. They share its memory, too.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+import threading
+from contextlib import suppress
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, SpawnContext
+
+#: What tells the fork server where this process finds its modules; see `preload`.
+PATH = "DJANGO_SCHWARTZ_PATH"
+#: The exit code of a process whose fork server is gone, so that nobody knows it.
+UNKNOWN = 255
+
+
+@cache
+def context() -> ForkServerContext | SpawnContext:
+    """How this process's children start. For the main thread, before others are started.
+
+    They start afresh where forks are not safe: outside Linux, and in a project that starts threads
+    when it is imported, which a fork would not have.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return multiprocessing.get_context("spawn")
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(["django_schwartz.preload"])
+    return forking
+
+
+def prepare() -> None:
+    """Have the fork server run, if there is one. Raises OSError."""
+    if context().get_start_method() == "forkserver":
+        os.environ[PATH] = json.dumps(sys.path)
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ[PATH]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
