@@ -27,8 +27,8 @@ def holds(database):
 
 
 @pytest.fixture
-def settler(holds):
-    return Settler(holds)
+def settler(holds, database):
+    return Settler(holds, database)
 
 
 @pytest.fixture

@@ -93,11 +93,14 @@ def own_server(database):
 
 
 @pytest.fixture
-def working(monkeypatch):
-    """Have an engine work in a thread: `with working(alias, ability): ...`; or several aliases."""
-
-    # Threads may connect to aliases that a test added.
+def any_thread_connects(monkeypatch):
+    """Threads may connect to aliases that a test added."""
     monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
+
+
+@pytest.fixture
+def working(any_thread_connects):
+    """Have an engine work in a thread: `with working(alias, ability): ...`; or several aliases."""
 
     @contextmanager
     def work(where, *abilities, lease_seconds=5, retry_seconds=0.1):

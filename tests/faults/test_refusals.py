@@ -119,12 +119,15 @@ def test_a_database_that_is_locked_keeps_no_job_of_another_waiting(
 ):
     options = {"options": "-c lock_timeout=100ms"}
     locked = add_database("locked", **broken.settings, OPTIONS=options)
-    with working([database, locked], "Mail"):
-        with transaction.atomic(using="broken"), connections["broken"].cursor() as cursor:
-            cursor.execute("LOCK TABLE django_schwartz_job IN ACCESS EXCLUSIVE MODE")
-            for number in range(20):
-                client.dispatch_async("Mail", number)
-                until(lambda number=number: number in performed, 2)
+    with (
+        transaction.atomic(using="broken"),
+        connections["broken"].cursor() as cursor,
+        working([database, locked], "Mail"),
+    ):
+        cursor.execute("LOCK TABLE django_schwartz_job IN ACCESS EXCLUSIVE MODE")
+        for number in range(20):
+            client.dispatch_async("Mail", number)
+            until(lambda number=number: number in performed, 2)
 
     assert performed == list(range(20))
 

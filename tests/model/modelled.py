@@ -61,7 +61,8 @@ class Entry:
     def perform(self, now):
         """Do what the arg says; a lease that lapsed is a failure first, maybe one too many."""
         if self.ledger.has_lapsed:
-            if self.ledger.failures >= max(WORKERS[self.job.funcname].max_retries, Worker.max_crashes):
+            worker = WORKERS[self.job.funcname]
+            if self.ledger.failures >= max(worker.max_retries, worker.max_crashes):
                 self.say("gives up", now)
                 return
             self.ledger = self.ledger.having_failed()
