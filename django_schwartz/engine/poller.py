@@ -42,7 +42,8 @@ class Poller:
         """
         grabbed: list[Job] = []
         trouble: AnyDatabaseError | None = None
-        for alias in self._hands.client.databases.in_random_order() if self.is_wanted else []:
+        aliases = self._hands.client.databases.in_random_order() if self.is_wanted else []
+        for alias in aliases:
             try:
                 grabbed += self._take(alias, limit - len(grabbed))
             except AnyDatabaseError as error:
