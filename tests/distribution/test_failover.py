@@ -1,0 +1,79 @@
+"""D9, D10: a primary is gone, and its synchronous standby takes over."""
+
+import time
+from contextlib import contextmanager
+
+import pytest
+from django.db import connections
+
+from django_schwartz.client import TheSchwartz
+from django_schwartz.models import Error, ExitStatus, Job
+from tests.app.models import Trace
+from tests.distribution.load import Load
+from tests.waiting import until
+
+pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
+
+#: Seconds within which work goes on.
+BACK_SECONDS = 10
+
+
+def performed(alias):
+    return {int(what) for what in Trace.objects.using(alias).values_list("what", flat=True)}
+
+
+@contextmanager
+def working_through_it(alias, running):
+    """Dispatch and work, have the block fail the primary over, and see that nothing is lost."""
+    load = Load(alias)
+    with load.running():
+        until(lambda: len(load.acknowledged) > 200)
+        children = running.children
+        connections[alias].close()
+        failed_at = time.monotonic()
+        yield
+        known = len(load.acknowledged)
+        until(lambda: len(load.acknowledged) > known + 2)
+        first = load.acknowledged[known + 2]
+        until(lambda: first in performed(alias))
+        seconds = time.monotonic() - failed_at
+        until(lambda: len(load.acknowledged) > known + 200)
+    until(lambda: not Job.objects.using(alias).exists(), 60)
+
+    lost = {*load.acknowledged} - performed(alias)
+    print(
+        f"{len(load.acknowledged)} dispatches acknowledged, {len(lost)} lost, {load.refused}"
+        f" refused; work went on {seconds:.1f} s after the failure;"
+        f" {Error.objects.using(alias).count()} failed attempts"
+    )
+    assert not lost
+    assert not ExitStatus.objects.using(alias).exclude(status=0).exists()
+    assert seconds < BACK_SECONDS
+    assert running.children == children
+
+
+def test_a_killed_primary_takes_no_acknowledged_dispatch_with_it(pair, migrated, start):
+    alias = migrated("pair", **pair.place.settings)
+    running = start("--processes", 2, **pair.place.environment)
+
+    with working_through_it(alias, running):
+        pair.kill_primary()
+        pair.promote()
+
+    assert running.stop() == 0, running.output
+
+
+def test_patroni_fails_over_and_the_old_primary_comes_back_as_a_standby(cluster, migrated, start):
+    alias = migrated("patroni", **cluster.place.settings)
+    running = start("--processes", 2, **cluster.place.environment)
+    old, new = cluster.leader(), cluster.standby()
+
+    with working_through_it(alias, running):
+        cluster.kill(old)
+        until(lambda: cluster.leader() == new)
+    cluster.start(old)
+    until(lambda: cluster.standby() == old, 60)
+    TheSchwartz([alias]).dispatch_async("Note", -1)
+    until(lambda: -1 in performed(alias))
+
+    assert running.stop() == 0, running.output
