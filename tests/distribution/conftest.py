@@ -1,26 +1,34 @@
 """Engines that are distributed, and what is asked of them."""
 
+from functools import partial
+
 import pytest
 from django.core.management import call_command
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests import postgres
 from tests.conftest import ensure_connection
-from tests.distribution.pair import pair as a_pair
-from tests.distribution.patroni import PROGRAMS, patroni
-from tests.distribution.programs import find
-from tests.engine.conftest import start as start
+from tests.distribution.pair import Pair
+from tests.distribution.patroni import PROGRAMS, Cluster
+from tests.distribution.programs import find, programs_of
+from tests.engine import conftest as engine
+
+#: `runschwartz` processes as the tests of the engine start them.
+started = engine.start
 
 
 @pytest.fixture
-def threads_connect(monkeypatch):
-    """Threads may connect to aliases that a test added."""
-    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
+def start(started):
+    """Start `runschwartz` with these options, and the workers of these tests."""
+    return partial(started, "--worker=Keep", DJANGO_SCHWARTZ_TEST_APP="tests.distribution.jobs")
 
 
 @pytest.fixture
-def migrated(add_database, threads_connect):
+def migrated(add_database, monkeypatch):
     """Add an alias for a database that these settings lead to, and make its tables."""
+
+    # Threads may connect to aliases that a test added.
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
 
     def add(alias, **settings):
         add_database(alias, **settings)
@@ -42,14 +50,28 @@ def binaries():
 
 @pytest.fixture
 def pair(binaries):
-    with a_pair(binaries) as made:
+    """A primary and its synchronous standby."""
+    with programs_of("postgres") as programs:
+        made = Pair(programs, binaries)
+        made.make()
+        yield made
+
+
+@pytest.fixture
+def asynchronous(binaries):
+    """A primary and a standby that no commit waits for."""
+    with programs_of("postgres") as programs:
+        made = Pair(programs, binaries)
+        made.make(options=())
         yield made
 
 
 @pytest.fixture
 def cluster(binaries):
-    missing = [name for name in PROGRAMS if find(name) is None]
-    if missing:
+    """A primary and a standby that Patroni watches over."""
+    if missing := [name for name in PROGRAMS if find(name) is None]:
         pytest.skip(f"no {' and no '.join(missing)} (apt-get install patroni etcd-server)")
-    with patroni(binaries) as made:
+    with programs_of("postgres") as programs:
+        made = Cluster(programs, binaries)
+        made.make()
         yield made

@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.02
 
 
 class Load:
-    """Jobs of Note, dispatched one at a time, each with a number of its own."""
+    """Jobs of Keep, dispatched one at a time, each with a number of its own."""
 
     def __init__(self, *aliases):
         self._aliases = aliases
@@ -43,7 +43,7 @@ class Load:
         while not self._stopping.wait(PAUSE_SECONDS):
             number, began = next(self._numbers), time.monotonic()
             try:
-                client.dispatch_async("Note", number)
+                client.dispatch_async("Keep", number)
             except (SchwartzError, DatabaseError, InterfaceError):
                 self.refused += 1
             else:

@@ -2,13 +2,12 @@
 
 import signal
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 
 from tests import pgbouncer, postgres
-from tests.distribution.programs import kill, programs_of
+from tests.distribution.programs import kill
 from tests.waiting import until
 
 #: SIGKILL takes nothing that the kernel has been given.
@@ -46,14 +45,6 @@ class ReadWrite:
         )
 
 
-@contextmanager
-def pair(binaries):
-    with programs_of("postgres") as programs:
-        made = Pair(programs, binaries)
-        made.make()
-        yield made
-
-
 class Pair:
     """The first of them is the primary, until the second is promoted."""
 
@@ -65,17 +56,25 @@ class Pair:
     def place(self):
         return ReadWrite(self.ports)
 
-    def make(self):
+    def make(self, options=SYNCHRONOUS):
         first, second = (self._programs.folder / name for name in ("first", "second"))
         self._run("initdb", *postgres.INITDB_OPTIONS, "-D", first)
-        self._primary = self._serve(first, self.ports[0], *SYNCHRONOUS)
+        self._primary = self._serve(first, self.ports[0], *options)
         at = ("-h", "127.0.0.1", "-p", self.ports[0], "-U", "postgres")
         self._run("pg_basebackup", *at, "-D", second, "--write-recovery-conf", "--no-sync")
-        self._serve(second, self.ports[1])
-        until(lambda: self.ask(0, "SELECT sync_state FROM pg_stat_replication") == "sync")
+        self._standby = self._serve(second, self.ports[1])
+        state = "sync" if options else "async"
+        until(lambda: self.ask(0, "SELECT sync_state FROM pg_stat_replication") == state)
 
     def kill_primary(self):
         kill(self._primary.pid)
+
+    def stop_standby(self):
+        self._standby.send_signal(signal.SIGINT)
+        self._standby.wait()
+
+    def start_standby(self):
+        self._standby = self._serve(self._programs.folder / "second", self.ports[1])
 
     def promote(self):
         self.ask(1, "SELECT pg_promote()")

@@ -1,14 +1,13 @@
 """A cluster that fails over by itself: Patroni on each host, and etcd to agree by."""
 
 import json
-from contextlib import contextmanager
 from urllib.request import urlopen
 
 import psycopg
 
 from tests import pgbouncer
 from tests.distribution.pair import ReadWrite
-from tests.distribution.programs import find, kill, processes_of, programs_of
+from tests.distribution.programs import find, kill, processes_of
 from tests.waiting import until
 
 PROGRAMS = ("patroni", "etcd")
@@ -33,14 +32,6 @@ TRUST = [
     "host replication all 127.0.0.1/32 trust",
 ]
 ROLES = {key: {"username": "postgres"} for key in ("superuser", "replication", "rewind")}
-
-
-@contextmanager
-def patroni(binaries):
-    with programs_of("postgres") as programs:
-        made = Cluster(programs, binaries)
-        made.make()
-        yield made
 
 
 class Cluster:
