@@ -1,13 +1,15 @@
 """Engines that are distributed, and what is asked of them."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tests import postgres
+from tests import mariadb, postgres
 from tests.conftest import ensure_connection
+from tests.distribution.galera import LIBRARY, Galera
 from tests.distribution.pair import Pair
 from tests.distribution.patroni import PROGRAMS, Cluster
 from tests.distribution.programs import find, programs_of
@@ -73,5 +75,16 @@ def cluster(binaries):
         pytest.skip(f"no {' and no '.join(missing)} (apt-get install patroni etcd-server)")
     with programs_of("postgres") as programs:
         made = Cluster(programs, binaries)
+        made.make()
+        yield made
+
+
+@pytest.fixture
+def galera():
+    """Three nodes of MariaDB's."""
+    if not (Path(LIBRARY).exists() and mariadb.programs() and find("rsync")):
+        pytest.skip("no Galera (apt-get install mariadb-server galera-4 rsync)")
+    with programs_of("mysql") as programs:
+        made = Galera(programs, nodes=3)
         made.make()
         yield made

@@ -1,60 +1,21 @@
 """D9, D10: a primary is gone, and its synchronous standby takes over."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
 from django.db import connections
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.models import Error, ExitStatus, Job
-from tests.app.models import Trace
-from tests.distribution.load import Load
+from django_schwartz.models import ExitStatus
+from tests.distribution.load import performed, working_through_it
 from tests.threads import in_threads
 from tests.waiting import until
 
 pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
 
-#: Seconds within which work goes on.
-BACK_SECONDS = 10
 #: Which session waits for the standby.
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-
-
-def performed(alias):
-    return {int(what) for what in Trace.objects.using(alias).values_list("what", flat=True)}
-
-
-@contextmanager
-def working_through_it(alias, running):
-    """Dispatch and work, have the block fail the primary over, and see that nothing is lost."""
-    load = Load(alias)
-    with load.running():
-        until(lambda: len(load.acknowledged) > 200)
-        children = running.children
-        connections[alias].close()
-        failed_at = time.monotonic()
-        yield
-        known = len(load.acknowledged)
-        until(lambda: len(load.acknowledged) > known + 2)
-        first = load.acknowledged[known + 2]
-        until(lambda: first in performed(alias))
-        seconds = time.monotonic() - failed_at
-        until(lambda: len(load.acknowledged) > known + 200)
-    until(lambda: not Job.objects.using(alias).exists(), 60)
-
-    lost = {*load.acknowledged} - performed(alias)
-    print(
-        f"{len(load.acknowledged)} dispatches acknowledged, {len(lost)} lost, {load.refused}"
-        f" refused; work went on {seconds:.1f} s after the failure;"
-        f" {Error.objects.using(alias).count()} failed attempts"
-    )
-    assert not lost
-    assert not ExitStatus.objects.using(alias).exclude(status=0).exists()
-    assert seconds < BACK_SECONDS
-    assert running.children == children
 
 
 def test_a_killed_primary_takes_no_acknowledged_dispatch_with_it(pair, migrated, start):
