@@ -27,6 +27,7 @@ class Load:
         self._stopping = threading.Event()
         #: The numbers whose dispatch was acknowledged, in their order.
         self.acknowledged = []
+        self.jobids = {}
         #: How many were refused: of these some may be queued all the same.
         self.refused = 0
 
@@ -46,10 +47,11 @@ class Load:
         while not self._stopping.wait(PAUSE_SECONDS):
             number = next(self._numbers)
             try:
-                client.dispatch_async("Keep", number)
+                handle = client.dispatch_async("Keep", number)
             except (SchwartzError, DatabaseError, InterfaceError):
                 self.refused += 1
             else:
+                self.jobids[number] = handle.jobid
                 self.acknowledged.append(number)
         connections.close_all()
 

@@ -5,7 +5,8 @@ import pytest
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import Error, ExitStatus, Job
-from tests.distribution.load import Load, performed, working_through_it
+from tests.app.models import Trace
+from tests.distribution.load import Load, working_through_it
 from tests.threads import in_threads
 from tests.waiting import until
 
@@ -29,9 +30,9 @@ def test_workers_at_different_nodes_perform_each_job_once(galera, nodes, start):
         until(lambda: len(load.acknowledged) >= 600, 60)
     until(lambda: not Job.objects.using("node0").exists(), 60)
 
-    done = performed("node0")
-    print(f"{len(done)} jobs, {load.refused} refused, {galera.conflicts()} conflicts")
-    assert done == dict.fromkeys(load.acknowledged, 1)
+    traces = sorted((int(t.what), t.jobid) for t in Trace.objects.using("node0"))
+    print(f"{len(traces)} jobs, {load.refused} refused, {galera.conflicts()} conflicts")
+    assert traces == sorted(load.jobids.items())
     assert galera.conflicts()
     assert load.refused == 0
     assert not ExitStatus.objects.using("node0").exclude(status=0).exists()
