@@ -79,13 +79,11 @@ class PostgreSQL(OneStatement):
     def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:
         sql = (
             f"DELETE FROM {jobs.table} AS job"
-            " USING unnest(%s::bigint[], %s::int[], %s::bigint[]) AS held(jobid, grabs, lease)"
-            " WHERE job.jobid = held.jobid AND job.grabs = held.grabs"
-            " AND job.grabbed_until = held.lease RETURNING job.jobid"
+            " USING unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[])"
+            f" AS held(jobid, grabs, lease, renewed) WHERE {_is_still('held')} RETURNING job.jobid"
         )
-        leases = ((job.jobid, job.grabs, lease) for job in held for lease in job.leases)
         with connections[jobs.db].cursor() as cursor:
-            cursor.execute(sql, _arrays(leases))
+            cursor.execute(sql, _arrays(map(_hold_of, held)))
             return {row[0] for row in cursor.fetchall()}
 
     def _leave_and_keep(
@@ -97,24 +95,23 @@ class PostgreSQL(OneStatement):
         sql = f"""
             WITH leaving AS (
                 SELECT * FROM unnest(
-                    %s::bigint[], %s::int[], %s::bigint[], %s::int[], %s::bigint[],
-                    %s::bigint[], %s::bigint[], %s::float8[], %s::text[], %s::jsonb[]
+                    %s::bigint[], %s::int[], %s::bigint[], %s::bigint[], %s::int[],
+                    %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], %s::text[],
+                    %s::jsonb[]
                 ) AS leaving(
-                    jobid, grabs, lease, status, keep_for, started_at, completed_at, runtime,
-                    worker_id, result
+                    jobid, grabs, lease, renewed, status, keep_for, started_at, completed_at,
+                    runtime, worker_id, result
                 )
             ), gone AS (
                 DELETE FROM {jobs.table} AS job USING leaving
-                WHERE job.jobid = leaving.jobid AND job.grabs = leaving.grabs
-                AND job.grabbed_until = leaving.lease RETURNING job.*
+                WHERE {_is_still("leaving")} RETURNING job.*
             ), kept AS (
                 INSERT INTO {statuses.table} AS status (
                     jobid, funcid, status, completion_time, delete_after, {LEFT}, {KEPT}
                 )
                 SELECT gone.jobid, gone.funcid, leaving.status, {self.now},
                     {self.now} + leaving.keep_for, {_of("leaving", LEFT)}, {_of("gone", KEPT)}
-                FROM gone JOIN leaving ON leaving.jobid = gone.jobid
-                AND gone.grabbed_until = leaving.lease WHERE leaving.keep_for > 0
+                FROM gone JOIN leaving ON leaving.jobid = gone.jobid WHERE leaving.keep_for > 0
                 ON CONFLICT (jobid) DO UPDATE SET (
                     funcid, status, completion_time, delete_after, {LEFT}, {KEPT}
                 ) = ROW (
@@ -161,14 +158,29 @@ def _arrays(rows: Iterable[tuple[int, ...]]) -> list[str]:
     return [f"{{{','.join(map(str, column))}}}" for column in zip(*rows, strict=True)]
 
 
+def _is_still(held: str) -> str:
+    """SQL of a job that is held as it was. A renewal may commit while this waits for its lock.
+
+    So both leases are in one row: the job, read anew then, is compared with that row alone.
+    """
+    return (
+        f"job.jobid = {held}.jobid AND job.grabs = {held}.grabs"
+        f" AND job.grabbed_until IN ({held}.lease, {held}.renewed)"
+    )
+
+
+def _hold_of(job: "Job") -> tuple[int, int, int, int]:
+    leases = job.leases
+    return job.jobid, job.grabs, leases[0], leases[-1]
+
+
 def _leaving_rows(settlements: "Sequence[Settlement]") -> Iterator[tuple[Any, ...]]:
     for job, outcome in settlements:
-        left = (
-            outcome.exit_status,
-            outcome.keep_for,
+        yield (
+            *_hold_of(job),
+            *(outcome.exit_status, outcome.keep_for),
             *(job.began_at, job.ended_at, job.runtime, job.grabbed_by, job.result_as_json),
         )
-        yield from ((job.jobid, job.grabs, lease, *left) for lease in job.leases)
 
 
 def _sqlstate(error: Error) -> str:

@@ -55,11 +55,11 @@ class Faults:
         self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._turns = count()
         self._kinds: dict[Callable[[], object], int] = {
-            self._kill_worker: 60,
+            self._kill_worker: 120,
             self._stop_worker: 12,
-            self._end_host: 6,
-            self._kill_supervisor: 4,
-            self._kill_host: 6,
+            self._end_host: 3,
+            self._kill_supervisor: 3,
+            self._kill_host: 3,
             self._cut_sessions: 8,
             self._hold_lock: 3,
             **({self._restart_database: 3} if self._restart_command else {}),
@@ -108,25 +108,24 @@ class Faults:
         self._stopped.discard(pid)
 
     def _end_host(self) -> None:
-        host = self._some_host()
-        if host.is_up:
+        for host in self._some_host():
             self._note("SIGTERM of a host", host.pid)
             host.send_signal(signal.SIGTERM)
 
     def _kill_supervisor(self) -> None:
-        host = self._some_host()
-        if host.is_up:
+        for host in self._some_host():
             self._note("SIGKILL of a supervisor", host.pid)
             host.send_signal(signal.SIGKILL)
 
     def _kill_host(self) -> None:
-        host = self._some_host()
-        if host.is_up:
+        for host in self._some_host():
             self._note("SIGKILL of a host", host.pid)
             host.kill_all()
 
-    def _some_host(self) -> Host:
-        return self._chance.choice(self._hosts)
+    def _some_host(self) -> list[Host]:
+        """One that is up and at work, or none."""
+        working = [host for host in self._hosts if host.is_up and self._sightings.workers_of(host)]
+        return [self._chance.choice(working)] if working else []
 
     def _some_worker(self) -> list[int]:
         """One that is not frozen, and has a job at hand if any has; or none."""

@@ -132,7 +132,7 @@ class Sightings:
 
     def workers_of(self, host: Host) -> list[int]:
         """The worker processes of a host that have begun with a job, and live."""
-        mine = [pid for pid, leader in self.hosts.items() if leader == host.pid]
+        mine = [pid for pid, leader in self.hosts.items() if pid != leader == host.pid]
         return [pid for pid in mine if pid in self.performed and _session_of(pid) == host.pid]
 
 

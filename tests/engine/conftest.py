@@ -32,7 +32,12 @@ class Running:
     @property
     def children(self):
         """The process ids of its worker processes."""
-        return [pid for pid in descendants_of(self.process.pid) if is_worker(said(pid))]
+        return self.titled("worker")
+
+    def titled(self, title):
+        """The process ids of those below it whose titles begin so."""
+        below = descendants_of(self.process.pid)
+        return [pid for pid in below if said(pid).startswith(f"runschwartz: {title}")]
 
     def wait_for(self, text, times=1, seconds=30):
         until(lambda: self.output.count(text) >= times or self.process.poll() is not None, seconds)
@@ -58,10 +63,6 @@ def said(pid):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
     except OSError:
         return ""
-
-
-def is_worker(title):
-    return title.startswith("runschwartz: worker")
 
 
 def children_of(pid):

@@ -7,6 +7,7 @@ from array import array
 
 import pytest
 from django.db import DataError, OperationalError, connections, transaction
+from django.db.models import F
 
 from django_schwartz import Worker, register
 from django_schwartz.engine import SIZE, Ledger
@@ -15,6 +16,7 @@ from django_schwartz.engine.settler import Settler
 from django_schwartz.models import Error, ExitStatus, Job, Verdict
 from django_schwartz.signals import job_finished, lease_lost
 from tests.rows import lease_elsewhere
+from tests.waiting import until
 
 LEASE = 60
 
@@ -269,6 +271,41 @@ def test_a_lost_reply_to_a_commit_is_no_lost_lease(
     assert lost == []
     assert [job for job, _ in finished] == jobs
     assert Error.objects.count() == number
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("keep_for", [0, 3600])
+def test_a_renewal_that_commits_while_the_outcome_waits_for_its_lock_costs_no_lease(
+    held, settler, lost, database, keep_for
+):
+    @register
+    class Held(Worker):
+        keep_exit_status_for = keep_for
+
+    jobs = held(2)
+    for job in jobs:
+        job.completed()
+    with transaction.atomic(using=database):
+        jobs[0].as_read().update(grabbed_until=F("grabbed_until") + 5)
+        jobs[0].begin_renewal(5)
+        settler.start()
+        until(is_anybody_waiting_for_a_lock)
+
+    settler.stop()
+
+    assert lost == []
+    assert not Job.objects.exists()
+    assert ExitStatus.objects.count() == (2 if keep_for else 0)
+
+
+def is_anybody_waiting_for_a_lock():
+    with connections["postgresql"].cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return cursor.fetchone()
 
 
 def test_a_job_without_a_verdict_is_not_kept_waiting_by_the_outcomes_of_others(held, database):

@@ -1,16 +1,20 @@
 """A process that cannot start is tried again, later and later, and never given up."""
 
+import os
+import signal
+
 import pytest
 
+from tests.engine.conftest import descendants_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.only_on("sqlite")
 
-#: Workers that cannot be imported in a process of the supervisor's, as long as a file is there.
+#: Workers that cannot be imported by what the supervisor starts, as long as a file is there.
 BROKEN = """
-from multiprocessing import parent_process
+import sys
 from pathlib import Path
-if parent_process() and Path({broken!r}).exists():
+if sys.argv[0] == "-c" and Path({broken!r}).exists():
     with Path({starts!r}).open("a") as starts:
         starts.write("started\\n")
     raise RuntimeError("broken")
@@ -34,7 +38,7 @@ def test_a_crash_loop_at_the_start_is_slowed_down_and_ends_when_its_cause_is_gon
     handle = client.dispatch_async("Note")
 
     running = start(DJANGO_SCHWARTZ_TEST_APP="frail", PYTHONPATH=str(app))
-    running.wait_for("died: exit code 1", times=3)
+    running.wait_for("could not be started, trying again", times=3)
     starts = (app / "starts").read_text().count("started")
     (app / "broken").unlink()
     until(lambda: handle.exit_status == 0)
@@ -42,3 +46,70 @@ def test_a_crash_loop_at_the_start_is_slowed_down_and_ends_when_its_cause_is_gon
     assert starts <= 4
     assert handle.failures == 0
     assert running.stop() == 0, running.output
+
+
+def test_a_project_that_starts_threads_when_it_is_imported_is_imported_by_each_process(
+    client, start, tmp_path
+):
+    (tmp_path / "threaded").mkdir()
+    (tmp_path / "threaded" / "__init__.py").touch()
+    (tmp_path / "threaded" / "workers.py").write_text(THREADED)
+
+    running = start(DJANGO_SCHWARTZ_TEST_APP="threaded", PYTHONPATH=str(tmp_path))
+    handle = client.dispatch_async("Alive", using=client.databases.aliases[0])
+    until(lambda: handle.exit_status == 0)
+
+    assert running.stop() == 0, running.output
+
+
+#: A thread that starts with the import, and a worker that fails where there is no such thread.
+THREADED = """
+import threading
+from django_schwartz import Worker, register
+
+thread = threading.Thread(target=threading.Event().wait, daemon=True)
+thread.start()
+
+@register
+class Alive(Worker):
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        assert thread.is_alive()
+        job.completed()
+"""
+
+
+def test_when_the_fork_server_is_killed_its_forks_finish_and_others_take_their_places(
+    client, start, sleeper
+):
+    running = start("--processes", "2")
+    handle, begun = sleeper(2)
+    pid = begun()
+    before = running.children
+
+    [server] = running.titled("fork server")
+    os.kill(server, signal.SIGKILL)
+    until(lambda: handle.exit_status == 0)
+    until(lambda: len(running.children) == 2 and not set(before) & set(running.children))
+    another, _ = sleeper(0)
+    until(lambda: another.exit_status == 0)
+
+    assert pid in before
+    assert handle.failures == another.failures == 0
+    assert running.stop() == 0, running.output
+
+
+def test_sigterm_and_sighup_to_a_whole_group_end_it_in_order(client, start, sleeper):
+    running = start("--processes", "2")
+    handle, begun = sleeper(2)
+    begun()
+
+    for pid in descendants_of(running.process.pid):
+        os.kill(pid, signal.SIGHUP)
+        os.kill(pid, signal.SIGTERM)
+    running.send_signal(signal.SIGTERM)
+
+    assert running.end() == 0, running.output
+    assert handle.exit_status == 0
+    assert handle.failures == 0
