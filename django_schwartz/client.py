@@ -216,16 +216,18 @@ class TheSchwartz(Abilities):
         """Grab the next due job of these workers, or of the current abilities, or give None."""
         return self._grab(self.current_abilities if workers is None else workers)
 
-    def find_job_with_coalescing_value(self, worker: Ability, value: str) -> Job | None:
-        """Grab a due job of that worker whose coalesce is the value."""
+    def find_job_with_coalescing_value(self, worker: Ability, value: str | None) -> Job | None:
+        """Grab a due job of that worker whose coalesce is the value; for None there is none."""
         return self._grab_along([worker], coalesce=value)
 
-    def find_job_with_coalescing_prefix(self, worker: Ability, prefix: str) -> Job | None:
+    def find_job_with_coalescing_prefix(self, worker: Ability, prefix: str | None) -> Job | None:
         """Grab a due job of that worker whose coalesce begins so, letter by letter."""
         return self._grab_along([worker], coalesce_prefix=prefix)
 
-    def _grab_along(self, workers: list[Ability], **narrowing: str) -> Job | None:
+    def _grab_along(self, workers: list[Ability], **narrowing: str | None) -> Job | None:
         """Grab a job to do along with the one being performed; it is settled with that one."""
+        if None in narrowing.values():  # a job without a coalesce belongs to no group
+            return None
         while job := self._grab(workers, **narrowing):
             performance = Performance.current()
             if performance is None:

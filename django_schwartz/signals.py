@@ -61,7 +61,7 @@ def tell_finished(finished: Iterable[Finished]) -> None:
     """Log each of them by a line, and send job_finished of it."""
     finished = list(finished)
     _log_finished(finished)
-    for job, outcome, runtime in finished:
+    for job, outcome, runtime in finished if job_finished.has_listeners() else ():
         job_finished.send_robust(type(job), job=job, outcome=outcome, runtime=runtime)
 
 

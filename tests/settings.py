@@ -28,7 +28,8 @@ FOLDER = Path(os.environ[RUN_VARIABLE]) if ARE_TESTS else None
 QUEUE = str(FOLDER / "queue.sqlite3") if FOLDER else ":memory:"
 
 #: For child processes: a database that is not there, and an app of the test's own; and, in JSON as
-#: DJANGO_SCHWARTZ_TEST_SETTINGS, what more is in SCHWARTZ.
+#: DJANGO_SCHWARTZ_TEST_SETTINGS, what more is in SCHWARTZ, as DJANGO_SCHWARTZ_TEST_DATABASES, what
+#: more is in DATABASES.
 ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
 EXTRA_APPS = os.environ.get("DJANGO_SCHWARTZ_TEST_APP", "").split()
 
@@ -64,6 +65,7 @@ for alias, server in {"postgresql": POSTGRES, "mysql": MARIADB}.items():
             "NAME": name_of(alias, name),
             "TEST": {"NAME": name, "DEPENDENCIES": []},
         }
+DATABASES |= json.loads(os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASES", "{}"))
 
 DATABASE_ROUTERS = ["tests.router.CurrentDatabase"]
 TASKS = {

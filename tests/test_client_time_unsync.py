@@ -105,7 +105,7 @@ def test_the_clock_of_the_child_processes_is_off(client, run_worker, off):
 
     run_worker()
 
-    assert handle.exit_status == off
+    assert abs(handle.exit_status - off) < 60
 
 
 def test_a_job_that_one_holds_is_not_done_again_by_one_with_another_clock(client, run_worker):

@@ -268,6 +268,13 @@ def test_a_function_that_was_never_heard_of_has_no_jobs(find):
     assert find("NeverHeardOf", "foo") is None
 
 
+def test_a_job_without_a_value_takes_no_other_along(find, dispatch):
+    dispatch("foo")
+    alone = dispatch(None).job
+
+    assert find("Gather", alone.coalesce) is None
+
+
 def test_the_highest_priority_comes_first(find, dispatch):
     for priority in (1, 3, 2):
         dispatch("foo", priority=priority)

@@ -150,8 +150,9 @@ def test_the_job_comes_no_moment_before_its_time(database, dialect, job, delay):
     assert row_of(job.handle)["run_after"] >= before + delay
 
 
-def test_a_time_beyond_the_calendar_is_the_calendars_end(job):
-    job.declined(timedelta.max)
+@pytest.mark.parametrize("run_after", [timedelta.max, 2**70], ids=["timedelta", "seconds"])
+def test_a_time_beyond_the_calendar_is_the_calendars_end(job, run_after):
+    job.declined(run_after)
 
     assert row_of(job.handle)["run_after"].year > 2300
 

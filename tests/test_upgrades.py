@@ -3,8 +3,9 @@
 import signal
 
 import pytest
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.management import call_command
-from django.db import migrations
+from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 
 from django_schwartz.upgrades import wait_for_migrations
@@ -101,20 +102,60 @@ def test_a_worker_does_not_wait_for_a_database_that_is_away(dead_database):
     assert wait_for_migrations([dead_database], pause=lambda: True)
 
 
-#: What a worker of the version before bears, while it works on the same tables.
-HARMLESS = (migrations.CreateModel, migrations.AddField, migrations.RunPython, migrations.AddIndex)
+#: What a worker of the version before bears, while it works on the same tables. A plain AddIndex
+#: would keep it from writing on PostgreSQL until the index is made.
+HARMLESS = (
+    migrations.CreateModel,
+    migrations.AddField,
+    migrations.RunPython,
+    AddIndexConcurrently,
+)
+FIELD = models.IntegerField(null=True)
+
+
+def harmful(operations):
+    """Those that a worker of the version before may suffer from."""
+    return [operation for operation in operations if not is_harmless(operation)]
+
+
+def is_harmless(operation):
+    if not isinstance(operation, HARMLESS):
+        return False
+    field = getattr(operation, "field", FIELD)
+    return field.null or field.has_db_default()
 
 
 def test_migrations_only_add():
-    known = MigrationLoader(None).graph.nodes
     later = [
-        (name, operation)
-        for (app, name), migration in known.items()
+        operation
+        for (app, name), migration in MigrationLoader(None).graph.nodes.items()
         if app == "django_schwartz" and not name.startswith("0001")
         for operation in migration.operations
     ]
 
     assert later
-    assert [(n, o) for n, o in later if not isinstance(o, HARMLESS)] == []
-    fields = [o.field for _, o in later if isinstance(o, migrations.AddField)]
-    assert [field for field in fields if not field.null and not field.has_db_default()] == []
+    assert harmful(later) == []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        migrations.AddIndex("job", models.Index(fields=["priority"], name="priority")),
+        migrations.AddField("job", "weight", models.IntegerField(default=0)),
+        migrations.AlterField("job", "priority", FIELD),
+        migrations.RemoveField("job", "priority"),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_a_migration_that_would_harm_a_running_worker_is_told(operation):
+    assert harmful([operation]) == [operation]
+
+
+def test_a_migration_that_harms_no_running_worker_passes():
+    operations = [
+        AddIndexConcurrently("job", models.Index(fields=["priority"], name="priority")),
+        migrations.AddField("job", "weight", FIELD),
+        migrations.AddField("job", "height", models.IntegerField(db_default=0)),
+    ]
+
+    assert harmful(operations) == []

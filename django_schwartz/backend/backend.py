@@ -18,10 +18,11 @@ from django_schwartz.backend.compat import (
 )
 from django_schwartz.backend.finding import make_known
 from django_schwartz.backend.task import SchwartzTask, altered
-from django_schwartz.backend.telling import tell_enqueued
+from django_schwartz.backend.telling import tell_enqueued, tell_finished
 from django_schwartz.backend.worker import KEEP_RESULTS_FOR
 from django_schwartz.conf import Conf, conf
 from django_schwartz.exceptions import InvalidHandle
+from django_schwartz.signals import job_finished
 
 if TYPE_CHECKING:
     from django_schwartz.client import TheSchwartz
@@ -46,6 +47,7 @@ class SchwartzBackend(BaseTaskBackend):
 
     def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
         super().__init__(alias, dict(params))
+        job_finished.connect(tell_finished)  # as often as you like
         self._conf: Conf | None = None
         self._client: TheSchwartz | None = None
 

@@ -5,7 +5,7 @@ Imports no model when it is loaded.
 
 from typing import TYPE_CHECKING
 
-from django.dispatch import Signal, receiver
+from django.dispatch import Signal
 
 from django_schwartz.backend.compat import (
     AnyResult,
@@ -16,7 +16,6 @@ from django_schwartz.backend.compat import (
     task_finished,
     task_started,
 )
-from django_schwartz.signals import job_finished
 
 if TYPE_CHECKING:
     from django_schwartz.models import Job, Outcome
@@ -30,7 +29,6 @@ def tell_started(result: AnyResult) -> None:
     _tell(task_started, result)
 
 
-@receiver(job_finished)
 def tell_finished(*, job: "Job", outcome: "Outcome", **_: object) -> None:
     """Tell of a task that succeeded or failed for good, while its exception can still be asked for.
 

@@ -178,6 +178,8 @@ class Dialect:
     next_jobid: ClassVar[str] = "NULL"
     #: Whether a transaction in which a statement failed takes no other.
     is_spoilt_by_failure: ClassVar[bool] = False
+    #: Whether an open transaction keeps all others from writing.
+    has_one_writer: ClassVar[bool] = False
 
     #: Options of a connection that end its waiting for a database that hangs.
     deadlines: ClassVar[Mapping[str, Any]] = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 class SQLite(OneStatement):
+    has_one_writer = True
     now = "CAST(strftime('%%s', 'now') AS INTEGER)"
     now_us = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 

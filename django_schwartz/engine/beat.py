@@ -30,13 +30,13 @@ class Beat:
     def __init__(
         self,
         holds: Holds,
-        settler: Settler,
+        settlers: dict[str, Settler],
         scoreboards: list[Scoreboard],
         *,
         on_stuck: Callable[[], object],
     ) -> None:
         self._holds = holds
-        self._settler = settler
+        self._settlers = settlers
         self._scoreboards = scoreboards
         self._next_telling = 0.0
         self._on_stuck = on_stuck
@@ -60,14 +60,8 @@ class Beat:
         connections.close_all()
 
     def _renew(self) -> None:
-        try:
-            lost = self._holds.renew()
-        except AnyDatabaseError as error:
-            logger.warning("leases could not be renewed: %s", printable(error))
-            connections.close_all()
-            return
-        for job in lost:
-            self._settler.call(job.become_lost)  # its receivers are user code
+        for job in self._holds.renew():
+            self._settlers[job.alias].call(job.become_lost)  # its receivers are user code
 
     def _tell(self) -> None:
         if time.monotonic() >= self._next_telling:
@@ -89,7 +83,8 @@ class Beat:
         for hold in overdue:
             beats = self._beats_over[id(hold.job)]
             if beats == 1:
-                self._settler.call(partial(fail_as_overdue, hold.job, hold.grab_for))
+                tell = self._settlers[hold.job.alias].call
+                tell(partial(fail_as_overdue, hold.job, hold.grab_for))
                 self._holds.interrupt(hold)
             elif beats == GRACE_BEATS:
                 self._on_stuck()

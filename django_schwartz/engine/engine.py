@@ -92,9 +92,9 @@ class Engine:
         self._aliases = client.databases.aliases
         self._lookout = Lookout(client)
         self._holds = Holds(ledger)
-        self._settler = Settler(self._holds)
+        self._settlers = {alias: Settler(self._holds, alias) for alias in self._aliases}
         scoreboards = [Scoreboard(alias, abilities=client.abilities()) for alias in self._aliases]
-        self._beat = Beat(self._holds, self._settler, scoreboards, on_stuck=self._give_up)
+        self._beat = Beat(self._holds, self._settlers, scoreboards, on_stuck=self._give_up)
         watched = [] if assigned else self._aliases
         self._ears = Ears(watched, poll_seconds=terms.poll_seconds)
         self._has_room = threading.Event()
@@ -168,7 +168,8 @@ class Engine:
                 self._is_listening = False
                 self._ears.hush()
             elif len(self._holds) >= MOST_HELD:
-                self._settler.catch_up()
+                for settler in self._settlers.values():
+                    settler.catch_up()
             elif not any(lane.room for lane in self._wanted_lanes):
                 self._wait_for_room()
             elif not self._terms.until_done:
@@ -182,7 +183,8 @@ class Engine:
 
     def _start(self) -> None:
         self._client.make_functions()
-        self._settler.start()
+        for settler in self._settlers.values():
+            settler.start()
         self._beat.start()
         for lane in self._lanes:
             lane.crew.start()
@@ -276,7 +278,8 @@ class Engine:
             self._ledger.show_life()
             if self.is_stuck and len(self._holds.overdue()) == len(self._holds.performed()):
                 break
-        self._settler.stop()
+        for settler in self._settlers.values():
+            settler.stop()
         self._beat.stop()
         self._ears.close()
         self._ledger.farewell = farewell

@@ -1,15 +1,21 @@
 """The jobs that this process holds, each from its grab until its outcome is recorded."""
 
+import logging
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from django.db import Error as AnyDatabaseError
+from django.db import connections
 from django.db.models import F
 
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Holder, Job
+from django_schwartz.signals import printable
+
+logger = logging.getLogger("django_schwartz")
 
 
 @dataclass(slots=True)
@@ -44,8 +50,8 @@ class Holds:
     def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
         self._clock = clock
-        #: Who records the outcomes of what is held here.
-        self.holder: Holder | None = None
+        #: Who records the outcomes of what is held here, by database.
+        self.holders: dict[str, Holder] = {}
         self._lock = threading.Lock()
         self._holds: dict[int, Hold] = {}
         #: Those that are being performed, some of which have their outcome already.
@@ -61,7 +67,7 @@ class Holds:
         with self._lock:
             slot = self._ledger.enter(job.jobid, job.alias, job.grabs, job.leases[0])
             self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
-        job.holder = self.holder
+        job.holder = self.holders.get(job.alias)
 
     def begin(self, job: Job, interrupt: Callable[[], object]) -> None:
         """Note that the job is performed now; `interrupt` has it stop, from another thread."""
@@ -132,10 +138,17 @@ class Holds:
     # Renewal
 
     def renew(self) -> list[Job]:
-        """Make leases longer of which a third is over; gives the jobs whose lease is lost."""
+        """Make leases longer of which a third is over; gives the jobs whose lease is lost.
+
+        A database that has an error keeps no lease of another from being renewed.
+        """
         lost: list[Job] = []
         for alias, seconds, holds in self._waning():
-            lost += self._renew_together(alias, seconds, holds)
+            try:
+                lost += self._renew_together(alias, seconds, holds)
+            except AnyDatabaseError as error:
+                logger.warning("leases in %r could not be renewed: %s", alias, printable(error))
+                connections[alias].close()
         return lost
 
     def _waning(self) -> Iterator[tuple[str, int, list[Hold]]]:

@@ -5,12 +5,15 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
+
+from django.db import Error as AnyDatabaseError
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import Lease, Level
 from django_schwartz.engine.hands import Hands
-from django_schwartz.fields import unix_seconds
+from django_schwartz.fields import EPOCH, unix_seconds
 from django_schwartz.models import Job
 
 #: Seconds at the least between two looks for levels while jobs flow; a slow look is made as seldom
@@ -33,16 +36,27 @@ class Poller:
         return self._hands.has_abilities
 
     def poll(self, limit: int) -> list[Job]:
-        """Grab up to `limit` due jobs, in the order in which they are to be performed."""
+        """Grab up to `limit` due jobs, in the order in which they are to be performed.
+
+        What is wrong with one database is raised only where the others have none.
+        """
         grabbed: list[Job] = []
-        databases = self._hands.client.databases
-        for alias in databases.in_random_order():
-            with databases.failing_over(alias):
-                queue = self._queues[alias]
-                grabbed += self._hands.take(alias, partial(queue.grab, limit=limit - len(grabbed)))
+        trouble: AnyDatabaseError | None = None
+        for alias in self._hands.client.databases.in_random_order() if self.is_wanted else []:
+            try:
+                grabbed += self._take(alias, limit - len(grabbed))
+            except AnyDatabaseError as error:
+                trouble = error
             if len(grabbed) >= limit:
                 break
+        if trouble and not grabbed:
+            raise trouble
         return in_fair_order(grabbed)
+
+    def _take(self, alias: str, limit: int) -> list[Job]:
+        with self._hands.client.databases.failing_over(alias):
+            return self._hands.take(alias, partial(self._queues[alias].grab, limit=limit))
+        return []
 
 
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
@@ -157,12 +171,12 @@ def _from(job: Job | None, level: Level) -> Level:
     """The level from that job on."""
     if job is None:
         return level
-    return replace(level, since=_place_of(job))
+    return replace(level, since=(unix_seconds(job.run_after or 0), job.jobid))
 
 
-def _place_of(job: Job) -> tuple[int, int]:
+def _place_of(job: Job) -> tuple[datetime, int]:
     """What decides between jobs of one level."""
-    return unix_seconds(job.run_after or 0), job.jobid
+    return job.run_after or EPOCH, job.jobid
 
 
 def _number(priority: object) -> float:

@@ -1,10 +1,9 @@
-"""The settler: one thread that records the outcomes of a process, all that wait together."""
+"""The settler: a thread that records the outcomes in one database, all that wait together."""
 
 import logging
 import queue
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from django.db import Error as AnyDatabaseError
@@ -28,14 +27,15 @@ Task = Callable[[], object]
 
 
 class Settler:
-    """Holds the jobs of a process and records their outcomes: see models.job.Holder.
+    """Holds the jobs of one database, and records their outcomes: see models.job.Holder.
 
     It never waits for more to come: what came while it wrote is what it writes next.
     """
 
-    def __init__(self, holds: Holds) -> None:
+    def __init__(self, holds: Holds, using: str) -> None:
         self._holds = holds
-        holds.holder = self
+        self._using = using
+        holds.holders[using] = self
         self._waiting: queue.SimpleQueue[Settlement | Task | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
@@ -58,7 +58,9 @@ class Settler:
         self._holds.stop_renewing(jobs)
 
     def finish_recording(self, job: Job) -> None:
-        if self._holds.is_queued(job):
+        # A transaction that is the only writer would wait for who waits for its end.
+        is_shut_out = dialect_of(job.driver).has_one_writer and may_be_rolled_back(job.driver)
+        if self._holds.is_queued(job) and not is_shut_out:
             self.catch_up()
 
     def catch_up(self) -> None:
@@ -76,11 +78,8 @@ class Settler:
         is_open = True
         while is_open:
             settlements, tasks, is_open = self._take_what_waits()
-            by_database = defaultdict(list)
-            for settlement in settlements:
-                by_database[settlement.job.alias].append(settlement)
-            for using, together in by_database.items():
-                self._settle(using, together)
+            if settlements:
+                self._settle(settlements)
             for task in tasks:
                 _attempt(task)
         connections.close_all()
@@ -97,27 +96,27 @@ class Settler:
                 return settlements, [], True
             entry = self._waiting.get()
 
-    def _settle(self, using: str, settlements: list[Settlement]) -> None:
+    def _settle(self, settlements: list[Settlement]) -> None:
         self._holds.stop_renewing(settlement.job for settlement in settlements)
         together = [entry for entry in settlements if entry.outcome.is_departure]
-        if together and self._settle_together(using, together):
+        if together and self._settle_together(together):
             settlements = [entry for entry in settlements if not entry.outcome.is_departure]
         for settlement in settlements:
             self._settle_alone(settlement)
 
-    def _settle_together(self, using: str, settlements: list[Settlement]) -> bool:
+    def _settle_together(self, settlements: list[Settlement]) -> bool:
         """Record these departures; False if the database will not have them like that."""
         was_interrupted = False
         for pause in _pauses():
             try:
-                gone = settle_together(using, settlements)
+                gone = settle_together(self._using, settlements)
                 break
             except Exception as error:  # noqa: BLE001 # a value that one of them left is user data
-                if not is_away(using, error) or not self._are_held(settlements):
+                if not is_away(self._using, error) or not self._are_held(settlements):
                     logger.debug("recording %d outcomes one by one", len(settlements))
                     return False
                 was_interrupted = True
-            connections[using].close()
+            connections[self._using].close()
             time.sleep(pause)
         if was_interrupted:
             # Within its lease nobody else could take it: it was this settler, before that.

@@ -14,7 +14,7 @@ from django.db.models.functions import Greatest
 
 from django_schwartz import signals
 from django_schwartz.dialects import ServerTimeIn
-from django_schwartz.fields import unix_seconds
+from django_schwartz.fields import LAST, unix_seconds
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
@@ -378,7 +378,8 @@ def _later_moment(value: "datetime | timedelta | int | None") -> Any:
         return None
     if isinstance(value, timedelta):
         return ServerTimeIn(min(max(value.total_seconds(), 1), FOREVER))
-    moment = models.Value(unix_seconds(value), models.BigIntegerField())
+    seconds = min(unix_seconds(value), unix_seconds(LAST))
+    moment = models.Value(seconds, models.BigIntegerField())
     return Greatest(moment, ServerTimeIn(1))
 
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import OperationalError
 
 from django_schwartz import Worker, register
+from django_schwartz.databases import known_deaths
 from django_schwartz.engine import SIZE, Ledger
 from django_schwartz.engine.hands import SHORTEST_SECONDS, Hands
 from django_schwartz.engine.holds import Holds
@@ -48,6 +49,17 @@ def poller(hands):
 
 def names(jobs):
     return [job.funcname for job in jobs]
+
+
+def test_who_has_nothing_to_ask_for_takes_no_dead_database_for_alive(
+    client, database, holds, ledger
+):
+    idle = Hands(client, holds, ledger, abilities=list, lease_seconds=60)
+    known_deaths.note(database, OperationalError("away"))
+
+    assert Poller(idle).poll(1) == []
+
+    assert client.databases.is_dead(database)
 
 
 @pytest.mark.only_on("sqlite", "postgresql")

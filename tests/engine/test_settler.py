@@ -27,8 +27,8 @@ def holds(database):
 
 
 @pytest.fixture
-def settler(holds):
-    return Settler(holds)
+def settler(holds, database):
+    return Settler(holds, database)
 
 
 @pytest.fixture
@@ -318,6 +318,20 @@ def test_a_job_without_a_verdict_is_not_kept_waiting_by_the_outcomes_of_others(h
 
     assert [error.message for error in Error.objects.all()] == ["once"]
     assert Job.objects.count() == 2
+
+
+@pytest.mark.timeout(10)
+def test_nobody_waits_for_a_settler_that_their_own_transaction_shuts_out(held, settler, database):
+    [job] = held(1)
+    job.completed()
+
+    with transaction.atomic(using=database):  # on SQLite nobody else can write now
+        settler.start()
+        known = job.failures, job.failure_log
+
+    settler.stop()
+    assert known == (0, [])
+    assert not Job.objects.exists()
 
 
 @pytest.mark.timeout(10)

@@ -93,20 +93,24 @@ def own_server(database):
 
 
 @pytest.fixture
-def working(monkeypatch):
-    """Have an engine work in a thread: `with working(alias, ability): ...`."""
-
-    # Threads may connect to aliases that a test added.
+def any_thread_connects(monkeypatch):
+    """Threads may connect to aliases that a test added."""
     monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
 
+
+@pytest.fixture
+def working(any_thread_connects):
+    """Have an engine work in a thread: `with working(alias, ability): ...`; or several aliases."""
+
     @contextmanager
-    def work(alias, *abilities, lease_seconds=5, retry_seconds=0.1):
-        set_deadlines([alias])
-        client = TheSchwartz([alias], retry_seconds=retry_seconds)
+    def work(where, *abilities, lease_seconds=5, retry_seconds=0.1):
+        aliases = [where] if isinstance(where, str) else where
+        set_deadlines(aliases)
+        client = TheSchwartz(aliases, retry_seconds=retry_seconds)
         for ability in abilities:
             client.can_do(ability)
         terms = Terms(lease_seconds=lease_seconds, poll_seconds=0.1, threads=2)
-        engine = Engine(client, Ledger(array("q", [0] * SIZE), [alias]), terms)
+        engine = Engine(client, Ledger(array("q", [0] * SIZE), aliases), terms)
         thread = threading.Thread(target=_run, args=[engine])
         thread.start()
         try:

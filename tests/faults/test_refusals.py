@@ -114,6 +114,25 @@ def test_a_table_that_is_locked_for_a_migration_is_waited_for(
 
 
 @postgresql
+def test_a_database_that_is_locked_keeps_no_job_of_another_waiting(
+    broken, database, add_database, working, client, performed
+):
+    options = {"options": "-c lock_timeout=100ms"}
+    locked = add_database("locked", **broken.settings, OPTIONS=options)
+    with (
+        transaction.atomic(using="broken"),
+        connections["broken"].cursor() as cursor,
+        working([database, locked], "Mail"),
+    ):
+        cursor.execute("LOCK TABLE django_schwartz_job IN ACCESS EXCLUSIVE MODE")
+        for number in range(20):
+            client.dispatch_async("Mail", number)
+            until(lambda number=number: number in performed, 2)
+
+    assert performed == list(range(20))
+
+
+@postgresql
 def test_behind_a_pooler_in_transaction_mode_work_is_done(
     database, add_database, working, client, performed, tmp_path
 ):

@@ -64,3 +64,33 @@ def test_a_storm_over_restarts_loses_nothing(broken, manage):
 
     assert process.returncode == 0, told
     assert "restart of the database" in told
+
+
+def test_an_outcome_that_waits_for_its_server_keeps_none_of_another_waiting(
+    broken, database, working
+):
+    ended = []
+
+    @register
+    class Mail(Worker):
+        keep_exit_status_for = 100
+
+        def work(self, job):
+            if job.arg == "down":
+                broken.down("immediate")
+            job.completed()
+            ended.append(job.arg)
+
+    waiting = TheSchwartz(["broken"]).dispatch_async("Mail", "down")
+    connections["broken"].close()
+
+    with working([database, "broken"], "Mail", lease_seconds=60):
+        until(lambda: ended == ["down"])
+        other = TheSchwartz([database]).dispatch_async("Mail", "other")
+        try:
+            until(lambda: not other.is_pending, 3)
+        finally:
+            broken.up()
+        until(lambda: not waiting.is_pending)
+
+    assert (waiting.exit_status, other.exit_status) == (0, 0)

@@ -9,7 +9,11 @@ DECLINED_FOR = 30
 
 @dataclass(frozen=True)
 class Ledger:
-    """One job. Moments are UNIX seconds; `holder` is the number of the grab that counts."""
+    """One job. Moments are UNIX seconds; `holder` is the number of the grab that counts.
+
+    `can_lapse` is whether the end of its lease is a crash: of a holder who has not declined it.
+    `has_lapsed` is whether the lease before the holder's ended so.
+    """
 
     run_after: int
     grabbed_until: int = 0
@@ -18,16 +22,22 @@ class Ledger:
     exit_status: int | None = None
     is_queued: bool = True
     holder: int | None = None
+    can_lapse: bool = False
+    has_lapsed: bool = False
 
     def is_due(self, now):
         return self.is_queued and self.grabbed_until <= now and self.run_after <= now
 
     def grabbed(self, now):
         grabs = self.grabs + 1
-        return replace(self, grabs=grabs, holder=grabs, grabbed_until=now + GRAB_FOR)
+        held = replace(self, grabs=grabs, holder=grabs, grabbed_until=now + GRAB_FOR)
+        return replace(held, can_lapse=True, has_lapsed=self.can_lapse)
 
     def released(self, **changes):
-        return replace(self, holder=None, grabbed_until=0, **changes)
+        return replace(self, holder=None, grabbed_until=0, can_lapse=False, **changes)
+
+    def declined_for_the_lease(self):
+        return replace(self, can_lapse=False)
 
     def having_failed(self):
         return replace(self, failures=self.failures + 1)

@@ -218,7 +218,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @staticmethod
     def cannot_be_said(held, verdict):
-        if held.job.has_verdict and not held.job.was_declined:
+        if held.job.did_something or held.job.is_lost:
             return
         try:
             SAY[verdict](held.job)
@@ -261,7 +261,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(held=held)
     def decline_for_as_long_as_the_lease(self, held):
-        held.job.declined()
+        if held.entry.alias not in self.alive:
+            return
+        assert held.job.declined() == (not held.has_spoken)
+        if held.counts:
+            held.entry.ledger = held.entry.ledger.declined_for_the_lease()
 
     @rule(held=held)
     def add_failure(self, held):
@@ -285,11 +289,12 @@ class QueueMachine(RuleBasedStateMachine):
         expected = expected or self.due(client, client.all_abilities)
         Modelled.performed.clear()
         assert client.work_once() == bool(expected)
-        if expected:
-            [job] = Modelled.performed
-            held = self.hold(job, expected)
-            deed = held.entry.job.arg
-            held.entry.say(deed if deed in SAY else "fails", self.now)
+        for job in Modelled.performed:
+            self.hold(job, expected).entry.perform(self.now)
+        if expected and not Modelled.performed:  # too many have died of it
+            [entry] = [one for one in expected if one.jobid not in jobs_in(one.alias)]
+            entry.ledger = entry.ledger.grabbed(self.now)
+            entry.perform(self.now)
 
     # The world
 

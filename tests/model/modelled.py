@@ -58,6 +58,16 @@ class Entry:
             verdict = "gives up"
         self.ledger = VERDICTS[verdict](self.ledger, now)
 
+    def perform(self, now):
+        """Do what the arg says; a lease that lapsed is a failure first, maybe one too many."""
+        if self.ledger.has_lapsed:
+            worker = WORKERS[self.job.funcname]
+            if self.ledger.failures >= max(worker.max_retries, worker.max_crashes):
+                self.say("gives up", now)
+                return
+            self.ledger = self.ledger.having_failed()
+        self.say(self.job.arg if self.job.arg in SAY else "fails", now)
+
 
 @dataclass(eq=False)
 class Held:

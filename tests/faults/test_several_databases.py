@@ -1,0 +1,129 @@
+"""D14: one of three databases dies under load, and one is retired."""
+
+import json
+import threading
+import time
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from django_schwartz.client import TheSchwartz
+from django_schwartz.models import ExitStatus, Job
+from tests.threads import in_threads
+from tests.waiting import until
+
+pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
+
+LEASE_SECONDS = 4
+
+
+@pytest.fixture
+def three(broken, database, add_database):
+    """The aliases of three queues. The last one's server can be broken."""
+    second = add_database("second", OPTIONS={"options": "-c search_path=second"})
+    with connections[database].cursor() as cursor:
+        cursor.execute("CREATE SCHEMA second")
+    call_command("migrate", "django_schwartz", database=second, verbosity=0)
+    yield [database, second, "broken"]
+    with connections[database].cursor() as cursor:
+        cursor.execute("DROP SCHEMA second CASCADE")
+
+
+@pytest.fixture
+def start(manage, three):
+    """Start a `runschwartz` that looks in all three."""
+
+    def start(*options):
+        more = {alias: connections.settings[alias] for alias in three[1:]}
+        queue = {"DATABASES": three, "LEASE_SECONDS": LEASE_SECONDS, "RETRY_SECONDS": 1}
+        return manage(
+            "runschwartz",
+            "--no-reload",
+            *options,
+            DJANGO_SCHWARTZ_TEST_DATABASES=json.dumps(more),
+            DJANGO_SCHWARTZ_TEST_SETTINGS=json.dumps(queue),
+        )
+
+    return start
+
+
+class Load:
+    """Dispatches from two threads until it is over; `handles` are what came of it."""
+
+    def __init__(self, aliases):
+        self._client = TheSchwartz(aliases, retry_seconds=1)
+        self._is_over = threading.Event()
+        self.handles = []
+        self.slowest = 0
+
+    def __enter__(self):
+        dispatchers = [self._dispatch, self._dispatch]
+        self._given = []
+        self._thread = threading.Thread(target=lambda: self._given.extend(in_threads(*dispatchers)))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._is_over.set()
+        self._thread.join()
+        assert len(self._given) == 2, "a dispatch was refused"
+
+    def _dispatch(self):
+        while not self._is_over.wait(0.01):
+            began = time.monotonic()
+            self.handles.append(self._client.dispatch_async("Note", len(self.handles)))
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+
+def longest_wait(alias):
+    """The seconds that the slowest start in a database took."""
+    rows = ExitStatus.objects.using(alias).values_list("dispatched_at", "started_at")
+    return max((began - dispatched).total_seconds() for dispatched, began in rows)
+
+
+def performed(alias):
+    return sorted(ExitStatus.objects.using(alias).values_list("jobid", flat=True))
+
+
+def await_all(handles, aliases):
+    for alias in aliases:
+        until(lambda alias=alias: not Job.objects.using(alias).exists(), 40)
+        assert performed(alias) == sorted(h.jobid for h in handles if h.alias == alias)
+        assert set(ExitStatus.objects.using(alias).values_list("status", flat=True)) == {0}
+
+
+def test_a_dead_one_of_three_refuses_no_dispatch_and_delays_no_job_of_the_others(
+    broken, three, start, any_thread_connects
+):
+    early = TheSchwartz(three[:1]).dispatch_async("Note")
+    start("--processes", 2)
+    until(lambda: not early.is_pending)
+    ExitStatus.objects.all().delete()  # it waited for the worker's start
+    with Load(three) as load:
+        until(lambda: all(map(performed, three)))
+        broken.down("crash")
+        number = len(load.handles)
+        until(lambda: len(load.handles) > number + 300)
+        broken.up()
+        number = len(load.handles)
+        until(lambda: any(handle.alias == "broken" for handle in load.handles[number:]))
+
+    connections["broken"].close()
+    await_all(load.handles, three)
+    assert max(map(longest_wait, three[:2])) < 1
+    assert load.slowest < 1
+
+
+def test_a_database_is_retired_once_a_worker_of_its_own_has_done_what_is_left(broken, three, start):
+    handles = [TheSchwartz(three).dispatch_async("Note", number) for number in range(60)]
+    connections["broken"].close()
+
+    process = start("--database", "broken", "--until-done")
+    output, _ = process.communicate(timeout=40)
+    newer = [TheSchwartz(three[:2]).dispatch_async("Note") for _ in range(20)]
+
+    assert process.returncode == 0, output
+    await_all(handles, ["broken"])
+    assert {handle.alias for handle in newer} <= {*three[:2]}
+    assert Job.objects.using("broken").count() == 0
