@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.bench import Bench, Result, wrong
 from benchmarks.peers.peer import LATER_SECONDS, Peer
+from benchmarks.several import databases
 
 #: Jobs that wait at most while a million flow.
 WINDOW = 20_000
@@ -86,5 +87,5 @@ def memory(bench: Bench, peer: Peer) -> Iterator[Result]:
 
 
 LONG: dict[str, Callable[[Bench, Peer], Iterator[Result]]] = {
-    measure.__name__: measure for measure in (growth, held, memory)
+    measure.__name__: measure for measure in (growth, held, memory, databases)
 }

@@ -160,6 +160,8 @@ def cases(name: str, peer: Peer) -> list[dict[str, Any]]:
         return []
     if name in ("statements", *LONG) and not peer.is_in_postgresql:
         return []
+    if name == "databases" and peer.name != "django_schwartz":
+        return []
     if name == "drain":
         return [{"variant": v, "processes": n} for v in VARIANTS for n in (1, 2)]
     if name in ("pickup", "idle", "statements"):

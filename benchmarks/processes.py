@@ -100,6 +100,19 @@ class Crew:
         return ticks / TICKS
 
 
+def cpu_seconds_of(leader: int) -> float:
+    """Return the processor time of a process, of its children, and of those that have ended."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = fields_of(stat)
+            if stat.parts[2] == str(leader):
+                ticks += sum(map(int, fields[11:15]))
+            elif fields[1] == str(leader):
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS
+
+
 def end_with_parent() -> None:
     """Have the kernel send this process a SIGTERM when the harness dies, however it does."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

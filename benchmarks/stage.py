@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Stage:
 
     def __init__(self, server: Server, redis: Redis | None) -> None:
         self.redis = redis
+        #: What DATABASES says of the databases for the queue alone; none where it is in the first.
+        self.queues: Sequence[dict[str, Any]] = ()
         self.admin = psycopg.connect(server.conninfo, dbname="postgres", autocommit=True)
         info = self.admin.info
         self.host, self.port, self.user = info.host, str(info.port), info.user
@@ -127,6 +129,13 @@ class Stage:
         sql = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
         return self.admin.execute(sql).fetchone()[0]
 
+    @contextmanager
+    def queues_at(self, queues: Sequence[dict[str, Any]]) -> Iterator[None]:
+        """Have the queue in these databases meanwhile."""
+        self.queues = queues
+        yield
+        self.queues = ()
+
     # What the peers do
 
     def env(
@@ -145,6 +154,7 @@ class Stage:
             "SCHWARTZ_BENCH_PEER": peer.name,
             "SCHWARTZ_BENCH_VARIANT": variant,
             "SCHWARTZ_BENCH_PROCESSES": str(processes),
+            "SCHWARTZ_BENCH_QUEUES": json.dumps(self.queues),
             "SCHWARTZ_BENCH_REDIS": self.redis.url if self.redis else "",
             ledger.VARIABLE: str(self.ledger_path),
             **peer.environment(variant),

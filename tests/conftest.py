@@ -217,12 +217,15 @@ def in_test_case(database):
 
 @pytest.fixture
 def manage(database):
-    """Start `manage.py` with these arguments in a process of its own, on the same database."""
+    """Start `manage.py` with these arguments in a process of its own, on the same database.
+
+    `prefix` is a command that becomes the one after it.
+    """
     started = []
 
-    def start(*arguments, **environment):
+    def start(*arguments, prefix=(), **environment):
         process = subprocess.Popen(
-            [sys.executable, "-m", "django", *map(str, arguments)],
+            [*prefix, sys.executable, "-m", "django", *map(str, arguments)],
             cwd=ROOT,
             env={
                 **os.environ,

@@ -1,7 +1,8 @@
 """The MariaDB of the tests: one that is named, one that runs and lets us in, or their own.
 
-DJANGO_SCHWARTZ_TEST_MYSQL names it: mysql://user:password@host:port, mysql://user@?socket=/path, or
-"none". What was found or started is written there, so that child processes use the same server.
+DJANGO_SCHWARTZ_TEST_MYSQL names it: mysql://user:password@host:port, mysql://user@?socket=/path,
+mysql://user@?hosts=host:port,host:port, or "none". What was found or started is written there, so
+that child processes use the same server.
 
 A server has to know the time zones, as Django asks of it. There is no package of MariaDB's binaries
 on PyPI: where it is not installed, its tests are skipped. A server of their own is kept as
@@ -78,13 +79,14 @@ class Server:
     def settings(self) -> dict[str, Any]:
         """Return the entry of Django's DATABASES."""
         parts = urlsplit(self.url)
-        [socket] = parse_qs(parts.query).get("socket", [""])
+        query = parse_qs(parts.query)
+        [place] = query.get("socket") or query.get("hosts") or [parts.hostname or ""]
         return {
             "ENGINE": "django.db.backends.mysql",
             "NAME": parts.path.strip("/"),
             "USER": unquote(parts.username or ""),
             "PASSWORD": unquote(parts.password or ""),
-            "HOST": socket or parts.hostname or "",
+            "HOST": place,
             "PORT": parts.port or "",
             "OPTIONS": driver_options(),
         }

@@ -21,6 +21,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
+default_pool_size = {size}
 """
 
 
@@ -30,13 +31,13 @@ def find():
 
 
 @contextmanager
-def in_front_of(connection, folder):
-    """What DATABASES says of the same database beyond PgBouncer."""
+def in_front_of(connection, folder, *, port=None, size=20):
+    """What DATABASES says of the same database beyond PgBouncer, which makes so many sessions."""
     connection.ensure_connection()
     server = connection.connection.info
-    port = free_port()
+    port = port or free_port()
     file = Path(folder) / "pgbouncer.ini"
-    file.write_text(CONFIG.format(server=server, port=port))
+    file.write_text(CONFIG.format(server=server, port=port, size=size))
     process = subprocess.Popen([find(), "-q", file], cwd="/", **account_for(server.host, file))
     try:
         wait_for(port)

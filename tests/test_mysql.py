@@ -1,5 +1,6 @@
 """What only MySQL and MariaDB do, asked of a MariaDB."""
 
+import socket
 import threading
 
 import pytest
@@ -8,6 +9,8 @@ from django.db import OperationalError, connections, transaction
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import ServerMicroseconds, ServerTime, dialect_of
+from django_schwartz.engine import set_deadlines
+from django_schwartz.exceptions import AllDatabasesDead
 from django_schwartz.models import FuncMap, Job
 from tests.threads import in_threads
 from tests.waiting import until
@@ -269,3 +272,24 @@ def test_a_database_of_another_character_set_is_told(database, add_database, set
 
     execute(database, f"DROP DATABASE {name}")
     assert found == ["django_schwartz.W011"]
+
+
+def test_a_worker_gives_a_server_up_that_never_answers(database, add_database):
+    own = connections[database].settings_dict["OPTIONS"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port, options = silent.getsockname()[1], {**own, "connect_timeout": 1}
+        hole = add_database("hole", HOST="127.0.0.1", PORT=port, OPTIONS=options)
+        set_deadlines([hole])
+
+        with pytest.raises(AllDatabasesDead):
+            TheSchwartz([hole]).dispatch_async("Mail")
+
+
+def test_a_worker_waits_ten_seconds_for_a_connection_where_nothing_is_said(database, add_database):
+    own = connections[database].settings_dict["OPTIONS"]
+    alias = add_database("other", OPTIONS={**own})
+
+    set_deadlines([alias])
+
+    assert connections.settings[alias]["OPTIONS"]["connect_timeout"] == 10
+    assert TheSchwartz([alias]).dispatch_async("Mail").is_pending

@@ -36,6 +36,13 @@ class DjangoSchwartz(DjangoPeer):
             return [[*command, f"--processes={processes}"]]
         return [command] * processes
 
+    def reset(self) -> None:
+        from django.core.management import call_command
+        from django.db import connections
+
+        for alias in connections:
+            call_command("migrate", database=alias, verbosity=0)
+
     def bulk(self, numbers: Sequence[int], *, delay: int = 0, urgent: bool = False) -> None:
         from datetime import timedelta
 

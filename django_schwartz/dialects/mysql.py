@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import Error, IntegrityError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -25,6 +25,8 @@ class MySQL(Dialect):
     # Not UNIX_TIMESTAMP(NOW(6)): in the server's time zone, an hour of autumn comes twice.
     now = "TIMESTAMPDIFF(SECOND, '1970-01-01', UTC_TIMESTAMP())"
     now_us = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+    deadlines: ClassVar = {"connect_timeout": 10}  # seconds
 
     #: Of the client: no connection, a lost one, one that TLS refused.
     LOST = frozenset({2002, 2003, 2004, 2005, 2006, 2012, 2013, 2026, 2055})
@@ -89,7 +91,8 @@ class MySQL(Dialect):
         sql, params = self._insert_sql(jobs, rows)
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(f"{sql} RETURNING jobid, insert_time, run_after, dispatched_at", params)
-            return [Inserted(*row) for row in cursor.fetchall()]
+            # A node of Galera's that lost to another, and tried again by itself, tells of both.
+            return [Inserted(*row) for row in cursor.fetchall()[-len(rows) :]]
 
     @staticmethod
     def _may_go_together(jobs: "JobQuerySet", rows: Sequence[Row]) -> bool:

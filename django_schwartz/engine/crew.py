@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -14,9 +15,12 @@ from django_schwartz.engine.holds import Holds
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.models import Job
 from django_schwartz.performance import Overdue, perform
-from django_schwartz.upkeep import tend_connections
+from django_schwartz.upkeep import doubt_connections, tend_connections
 
 logger = logging.getLogger("django_schwartz")
+
+#: Seconds without a job after which a thread's connections may have broken unnoticed.
+DOUBT_SECONDS = 0.1
 
 
 class Crew:
@@ -119,6 +123,7 @@ class Crew:
         return None
 
     def _wait(self) -> None:
+        began = time.monotonic()
         with self._has_come:
             self._idle += 1
             try:
@@ -127,6 +132,8 @@ class Crew:
                     self._has_come.wait()
             finally:
                 self._idle -= 1
+        if time.monotonic() - began > DOUBT_SECONDS:
+            doubt_connections(self._aliases)
 
     def _perform(self, job: Job, stop_this: Callable[[], object]) -> None:
         self._holds.begin(job, stop_this)

@@ -1,5 +1,6 @@
 """Databases that go away under a worker, or are busy: no job is lost, and none done twice."""
 
+import threading
 from collections import Counter
 from contextlib import suppress
 
@@ -37,6 +38,21 @@ def test_sessions_that_end_while_jobs_run_lose_none_of_them(client, start, sleep
     assert {handle.exit_status for handle in jobs} <= {0, 1}
     assert long.exit_status == 0
     assert "died" not in running.output
+    assert running.stop() == 0, running.output
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_session_that_ended_while_its_thread_was_idle_fails_no_job(client, start, database):
+    running = start("--threads", 4)
+    before = [client.dispatch_async("Good", 0.2) for _ in range(8)]
+    until(lambda: not Job.objects.exists())
+
+    threading.Event().wait(1)
+    end_every_session(database)
+    after = [client.dispatch_async("Good", 0.2) for _ in range(8)]
+    until(lambda: not Job.objects.exists())
+
+    assert {handle.exit_status for handle in (*before, *after)} == {0}
     assert running.stop() == 0, running.output
 
 

@@ -1,0 +1,1 @@
+"""An app for child processes of these tests: its jobs are tried again."""

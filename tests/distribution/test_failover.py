@@ -1,0 +1,80 @@
+"""D9, D10: a primary is gone, and its synchronous standby takes over."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from django.db import connections
+
+from django_schwartz.client import TheSchwartz
+from django_schwartz.models import ExitStatus
+from tests.distribution.load import performed, working_through_it
+from tests.threads import in_threads
+from tests.waiting import until
+
+pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
+
+#: Which session waits for the standby.
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+def test_a_killed_primary_takes_no_acknowledged_dispatch_with_it(pair, migrated, start):
+    alias = migrated("pair", **pair.place.settings)
+    running = start("--processes", 2, **pair.place.environment)
+
+    with working_through_it(alias, running):
+        pair.kill_primary()
+        pair.promote()
+
+    assert running.stop() == 0, running.output
+
+
+def test_patroni_fails_over_and_the_old_primary_comes_back_as_a_standby(cluster, migrated, start):
+    alias = migrated("patroni", **cluster.place.settings)
+    running = start("--processes", 2, **cluster.place.environment)
+    old, new = cluster.leader(), cluster.standby()
+
+    with working_through_it(alias, running):
+        cluster.kill(old)
+        until(lambda: cluster.leader() == new)
+    cluster.start(old)
+    until(lambda: cluster.standby() == old, 60)
+    TheSchwartz([alias]).dispatch_async("Keep", -1)
+    until(lambda: -1 in performed(alias))
+
+    assert running.stop() == 0, running.output
+
+
+def test_a_standby_that_lags_takes_what_was_acknowledged_meanwhile_with_it(asynchronous, migrated):
+    """D9: what a commit promises is what the replication promises."""
+    alias = migrated("pair", **asynchronous.place.settings)
+    client = TheSchwartz([alias])
+    kept = client.dispatch_async("Keep", 1)
+    asynchronous.stop_standby()
+
+    lost = client.dispatch_async("Keep", 2)
+    connections[alias].close()
+    asynchronous.kill_primary()
+    asynchronous.start_standby()
+    asynchronous.promote()
+
+    assert kept.is_pending
+    assert not lost.is_pending
+    assert not ExitStatus.objects.using(alias).exists()
+
+
+def test_while_the_only_synchronous_standby_is_away_a_dispatch_waits_for_it(pair, migrated):
+    alias = migrated("pair", **pair.place.settings)
+    client = TheSchwartz([alias])
+    client.dispatch_async("Keep", 0)
+
+    pair.stop_standby()
+    with ThreadPoolExecutor(1) as pool:
+        dispatch = pool.submit(in_threads, partial(client.dispatch_async, "Keep", 1))
+        until(lambda: pair.ask(0, WAITING))
+        is_waiting = not dispatch.done()
+        pair.start_standby()
+        [handle] = dispatch.result(20)
+
+    assert is_waiting
+    assert handle.is_pending
