@@ -38,7 +38,7 @@ class Abilities:
         if self._looked_up is None:
             return
         for alias in self.databases.aliases:
-            with self.databases.failing_over(alias):
+            with self.databases.failing_over(alias, revives=False):
                 self._find_workers(alias, self._looked_up)
         for worker in registry:
             if worker.funcname not in self.all_abilities:

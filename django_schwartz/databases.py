@@ -114,10 +114,11 @@ class Databases:
         return [alias for alias in order if not self.is_dead(alias)] or order
 
     @contextmanager
-    def failing_over(self, alias: str) -> Iterator[None]:
+    def failing_over(self, alias: str, *, revives: bool = True) -> Iterator[None]:
         """Go on after the block when an error in it says that the database is dead, and note that.
 
-        Any other error goes to the caller, and so does every error inside a transaction.
+        Any other error goes to the caller, and so does every error inside a transaction. Without
+        one the database lives, unless the block says nothing of its jobs: then not `revives`.
         """
         try:
             yield
@@ -130,7 +131,8 @@ class Databases:
             connection.close()
             self._mark_dead(alias, error)
         else:
-            self._mark_alive(alias)
+            if revives:
+                self._mark_alive(alias)
 
     def _mark_dead(self, alias: str, error: Exception) -> None:
         if self._deaths.note(alias, error):

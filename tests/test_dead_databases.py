@@ -253,6 +253,19 @@ def test_death_is_told_once_and_revival_too(half_dead, revive, clock, told):
     assert told == [("died", "dead"), ("revived", "dead")]
 
 
+def test_a_look_for_functions_revives_no_database_whose_jobs_cannot_be_had(all_dead, revive, told):
+    all_dead.can_do_all()
+    all_dead.work_once()
+    revive()
+
+    all_dead.look_for_abilities()
+    so_far = list(told)
+    all_dead.work_once()
+
+    assert so_far == [("died", "dead")]
+    assert told == [("died", "dead"), ("revived", "dead")]
+
+
 def test_death_is_logged_on_one_line_with_its_cause(half_dead, caplog):
     with caplog.at_level(logging.ERROR, "django_schwartz"):
         half_dead.dispatch_async("Add")

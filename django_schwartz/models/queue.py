@@ -28,9 +28,6 @@ INSERT_BATCH = 1000
 #: Looks at a uniqkey whose job keeps leaving the queue between our INSERT and our SELECT.
 DUPLICATE_LOOKS = 10
 
-#: Types of values that a driver gives as the fields' attributes have them.
-AS_THEY_ARE = {bytes, type(None)}
-
 #: Where these are in a row.
 FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 
@@ -167,8 +164,6 @@ class JobQuerySet(models.QuerySet["Job"]):
         if isinstance(field, UnixTimeField):
             moments = {value: field.from_db_value(value) for value in set(values)}
             return [moments[value] for value in values]
-        if set(map(type, values)) <= AS_THEY_ARE:
-            return values
         read = field.from_db_value
         return [None if value is None else read(value, None, connection) for value in values]
 
