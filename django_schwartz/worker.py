@@ -98,11 +98,8 @@ class Worker:
 
         Worker's own attribute where that is no number either.
         """
-        hook = f"get_{name}"
         try:
-            if getattr(cls, hook) is getattr(Worker, hook):  # quicker, since asked for every job
-                return _finite(getattr(cls, name))
-            return _finite(getattr(cls(), hook)(*args))
+            return _finite(getattr(cls(), f"get_{name}")(*args))
         except (Exception, SystemExit, KeyboardInterrupt):
             value = _first_number(getattr(cls, name), getattr(Worker, name))
             logger.exception("%s.get_%s() failed; %s = %g holds", cls.__name__, name, name, value)

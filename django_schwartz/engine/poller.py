@@ -5,7 +5,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
 from django.db import Error as AnyDatabaseError
@@ -13,7 +12,7 @@ from django.db import Error as AnyDatabaseError
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import Lease, Level
 from django_schwartz.engine.hands import Hands
-from django_schwartz.fields import EPOCH, unix_seconds
+from django_schwartz.fields import unix_seconds
 from django_schwartz.models import Job
 
 #: Seconds at the least between two looks for levels while jobs flow; a slow look is made as seldom
@@ -172,12 +171,12 @@ def _from(job: Job | None, level: Level) -> Level:
     """The level from that job on."""
     if job is None:
         return level
-    return replace(level, since=(unix_seconds(job.run_after or 0), job.jobid))
+    return replace(level, since=_place_of(job))
 
 
-def _place_of(job: Job) -> tuple[datetime, int]:
+def _place_of(job: Job) -> tuple[int, int]:
     """What decides between jobs of one level."""
-    return job.run_after or EPOCH, job.jobid
+    return unix_seconds(job.run_after or 0), job.jobid
 
 
 def _number(priority: object) -> float:
