@@ -35,15 +35,6 @@ def context() -> ForkServerContext | SpawnContext:
     return forking
 
 
-def begin() -> None:
-    """Decide how processes start; no fork server that another supervisor had is used again.
-
-    It would have the settings and the modules of then. That happens in tests alone.
-    """
-    context()
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
-
-
 def prepare() -> None:
     """Have the fork server run, if there is one. Raises OSError."""
     if context().get_start_method() == "forkserver":

@@ -17,7 +17,7 @@ from django_schwartz.aftermath import Aftermath
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.os_signals import dump_stacks, obey
-from django_schwartz.starting import UNKNOWN, begin, context, is_alive, prepare
+from django_schwartz.starting import UNKNOWN, context, is_alive, prepare
 
 logger = logging.getLogger("django_schwartz")
 
@@ -156,7 +156,7 @@ class Supervisor:
     def __init__(self, orders: child.Orders, plan: Plan) -> None:
         self._orders = orders
         self._plan = plan
-        begin()  # before the supervisor has a second thread
+        context()  # to be decided before the supervisor has a second thread
         self._slots = [Slot(f"worker {n}", orders) for n in range(1, plan.processes + 1)]
         # As many as the processes have threads, for the jobs of dead ones to go on at once.
         numbers = range(1, plan.processes * orders.terms["threads"] + 1)
