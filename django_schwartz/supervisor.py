@@ -21,6 +21,8 @@ from django_schwartz.starting import UNKNOWN, context, is_alive, prepare
 
 logger = logging.getLogger("django_schwartz")
 
+#: That of a place that had no process yet: many never have one.
+NO_LEDGER = Ledger([0] * SIZE, [])
 #: Seconds between two looks at everything, when nothing happens.
 LOOK_SECONDS = 0.5
 #: Seconds until a process that died before it was ready is started again: at first, and at most.
@@ -36,7 +38,7 @@ class Slot:
         self.name = name
         self.orders = orders
         self.process: BaseProcess | None = None
-        self.ledger = Ledger([0] * SIZE, orders.databases)
+        self.ledger = NO_LEDGER
         self.is_done = False
         #: Whether the process was killed, and it is but a matter of time until it is gone.
         self.is_killed = False
