@@ -1,17 +1,18 @@
 """The processes of a worker: started together, measured through /proc, ended together."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+
+from tests.processes import end_with_parent
 
 #: Seconds that a worker has for a graceful end.
 GRACE_SECONDS = 20
-PR_SET_PDEATHSIG = 1
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,7 +36,7 @@ class Crew:
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
-                    preexec_fn=end_with_parent,
+                    preexec_fn=partial(end_with_parent, signal.SIGTERM),
                 )
                 for command in commands
             ]
@@ -111,11 +112,6 @@ def cpu_seconds_of(leader: int) -> float:
             elif fields[1] == str(leader):
                 ticks += int(fields[11]) + int(fields[12])
     return ticks / TICKS
-
-
-def end_with_parent() -> None:
-    """Have the kernel send this process a SIGTERM when the harness dies, however it does."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def fields_of(stat: Path) -> list[str]:

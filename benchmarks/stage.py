@@ -133,8 +133,10 @@ class Stage:
     def queues_at(self, queues: Sequence[dict[str, Any]]) -> Iterator[None]:
         """Have the queue in these databases meanwhile."""
         self.queues = queues
-        yield
-        self.queues = ()
+        try:
+            yield
+        finally:
+            self.queues = ()
 
     # What the peers do
 

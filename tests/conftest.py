@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import TestCase
 
 from django_schwartz import dialects
@@ -97,6 +98,12 @@ def ensure_connection(connection):
     if connection.connection is None:
         with connection.wrap_database_errors:
             connection.connect()
+
+
+@pytest.fixture
+def any_thread_connects(monkeypatch):
+    """Threads may connect to aliases that a test added."""
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests import mariadb, postgres
-from tests.conftest import ensure_connection
 from tests.distribution.galera import LIBRARY, Galera
 from tests.distribution.pair import Pair
 from tests.distribution.patroni import PROGRAMS, Cluster
@@ -26,11 +24,8 @@ def start(started):
 
 
 @pytest.fixture
-def migrated(add_database, monkeypatch):
+def migrated(add_database, any_thread_connects):
     """Add an alias for a database that these settings lead to, and make its tables."""
-
-    # Threads may connect to aliases that a test added.
-    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
 
     def add(alias, **settings):
         add_database(alias, **settings)

@@ -45,6 +45,14 @@ class ReadWrite:
         )
 
 
+def ask(port, sql):
+    """The only value that the query gives of the server there; None where there is no row."""
+    at = f"user=postgres host=127.0.0.1 port={port} dbname=postgres"
+    with psycopg.connect(at, connect_timeout=2) as connection:
+        row = connection.execute(sql).fetchone()
+    return row and row[0]
+
+
 class Pair:
     """The first of them is the primary, until the second is promoted."""
 
@@ -81,10 +89,7 @@ class Pair:
 
     def ask(self, number, sql):
         """The only value that the query gives of that server; None where there is no row."""
-        at = f"user=postgres host=127.0.0.1 port={self.ports[number]} dbname=postgres"
-        with psycopg.connect(at) as connection:
-            row = connection.execute(sql).fetchone()
-        return row and row[0]
+        return ask(self.ports[number], sql)
 
     def _run(self, program, *arguments):
         self._programs.run(self._binaries / program, *arguments)

@@ -1,12 +1,13 @@
 """A cluster that fails over by itself: Patroni on each host, and etcd to agree by."""
 
 import json
+from contextlib import suppress
 from urllib.request import urlopen
 
 import psycopg
 
 from tests import pgbouncer
-from tests.distribution.pair import ReadWrite
+from tests.distribution.pair import ReadWrite, ask
 from tests.distribution.programs import find, kill, processes_of
 from tests.waiting import until
 
@@ -80,13 +81,9 @@ class Cluster:
 
     def _ask(self, number, sql):
         """The only value that the query gives of that node; None where it gives none."""
-        at = f"user=postgres host=127.0.0.1 port={self._ports[number]} dbname=postgres"
-        try:
-            with psycopg.connect(at, connect_timeout=2) as connection:
-                row = connection.execute(sql).fetchone()
-        except psycopg.OperationalError:
-            return None
-        return row and row[0]
+        with suppress(psycopg.OperationalError):
+            return ask(self._ports[number], sql)
+        return None
 
     def _data(self, number):
         return self._programs.folder / f"data{number}"

@@ -1,6 +1,5 @@
 """Programs of a test's own, in its folder and under an account that is not root."""
 
-import ctypes
 import os
 import pwd
 import shutil
@@ -12,11 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from tests import postgres
-from tests.faults.keeper import children_of, send
+from tests.processes import descendants_of, end_with_parent, is_alive, send
 from tests.waiting import until
 
 PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/usr/local/sbin"])
-PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 10
 #: Characters of the log that a test which fails shows.
 TOLD = 5000
@@ -106,19 +104,3 @@ def names(command_line, folder):
     with suppress(OSError):
         return str(folder) in command_line.read_text(errors="replace")
     return False
-
-
-def descendants_of(pid):
-    children = children_of(pid)
-    return [*children, *(other for child in children for other in descendants_of(child))]
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def end_with_parent(number):
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)

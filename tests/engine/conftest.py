@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.models import Trace
+from tests.processes import descendants_of
 from tests.waiting import until
 
 
@@ -63,29 +64,6 @@ def said(pid):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
     except OSError:
         return ""
-
-
-def children_of(pid):
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if parent_of(path) == pid]
-
-
-def descendants_of(pid):
-    children = children_of(pid)
-    return [*children, *(pid for child in children for pid in descendants_of(child))]
-
-
-def parent_of(path):
-    try:
-        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None
-
-
-def is_alive(pid):
-    try:
-        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.engine.conftest import descendants_of
+from tests.processes import descendants_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.only_on("sqlite")

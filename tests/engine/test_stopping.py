@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.engine.conftest import is_alive, traces
+from tests.engine.conftest import traces
+from tests.processes import is_alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.only_on("sqlite")

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 import pytest
 from django.core.management import call_command
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.engine import SIZE, Engine, Ledger, Terms, set_deadlines
 from tests import postgres
-from tests.conftest import ROOT, ensure_connection
+from tests.conftest import ROOT
 from tests.faults.wire import Wire
 
 
@@ -90,12 +89,6 @@ def own_server(database):
         return info.host, info.port
     settings = connection.settings_dict
     return settings["HOST"] or "127.0.0.1", int(settings["PORT"] or 3306)
-
-
-@pytest.fixture
-def any_thread_connects(monkeypatch):
-    """Threads may connect to aliases that a test added."""
-    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", ensure_connection)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from tests import postgres
+from tests.processes import children_of, send
 
 #: How the server is told to end.
 ENDS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "crash": signal.SIGKILL}
@@ -76,21 +76,6 @@ class Server:
 
     def _processes(self) -> list[int]:
         return [self._server.pid, *children_of(self._server.pid)]
-
-
-def children_of(parent: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            _, ppid, *_ = stat.read_text().rpartition(")")[2].split()
-            if int(ppid) == parent:
-                found.append(int(stat.parent.name))
-    return found
-
-
-def send(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 def keep(binaries: Path) -> None:
