@@ -98,7 +98,7 @@ def mail_server(domain):
 def run_session(sample, names):
     test = doctest.DocTestParser().get_doctest(sample.code, names, str(sample), None, None)
     told = []
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
     runner.run(test, out=told.append, clear_globs=False)
     names.update(test.globs)
     assert not told, "".join(told)
