@@ -1,9 +1,11 @@
 """FuncMap: the numbers that functions go by in the other tables."""
 
 from collections.abc import Iterable
+from functools import partial
 
-from django.db import DEFAULT_DB_ALIAS, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 
+from django_schwartz.dialects import dialect_of
 from django_schwartz.models.columns import NameField
 from django_schwartz.transactions import Tentative
 
@@ -25,8 +27,9 @@ class FuncMapManager(models.Manager["FuncMap"]):
         names = list(funcnames)
         rows = self.find(names, using=using)
         if missing := [name for name in names if name not in rows]:
+            make = partial(self.using(using).bulk_create, ignore_conflicts=True)
             made = [self.model(funcname=name) for name in missing]
-            self.using(using).bulk_create(made, ignore_conflicts=True)
+            dialect_of(connections[using]).again(using, partial(make, made))
             rows |= {row.funcname: row for row in self._read(missing, using)}
         return rows
 
