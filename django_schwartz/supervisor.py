@@ -199,11 +199,11 @@ class Supervisor:
                 self._start_missing()
                 self._assign_suspects()
                 self._housekeeping.keep()
+            self._show_health()
             self._wait()
             self._bury_dead()
             self._kill_silent()
             self._aftermath.tend()
-            self._show_health()
         self._aftermath.abandon()
 
     def stop(self, number: int = 0) -> None:
