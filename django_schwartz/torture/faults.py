@@ -62,12 +62,14 @@ class Faults:
             self._kill_host: 3,
             self._cut_sessions: 8,
             self._hold_lock: 3,
-            **({self._restart_database: 3} if self._restart_command else {}),
         }
 
     def provoke(self) -> None:
         """Provoke a fault, if what it falls upon is there."""
         self._sightings.look()
+        if self._restart_command and time.monotonic() > self._restarted_at + RESTARTS_APART:
+            self._restart_database()  # not by chance: a short storm might come to its end without
+            return
         [kind] = self._chance.choices(list(self._kinds), list(self._kinds.values()))
         kind()
 
@@ -157,10 +159,9 @@ class Faults:
                     cursor.execute("ROLLBACK")
 
     def _restart_database(self) -> None:
-        if time.monotonic() > self._restarted_at + RESTARTS_APART:
-            self._note("restart of the database")
-            subprocess.run(self._restart_command, check=True, capture_output=True)  # noqa: S603 - the user's own
-            self._restarted_at = time.monotonic()
+        self._note("restart of the database")
+        subprocess.run(self._restart_command, check=True, capture_output=True)  # noqa: S603 - the user's own
+        self._restarted_at = time.monotonic()
 
     @property
     def _aliases(self) -> list[str]:

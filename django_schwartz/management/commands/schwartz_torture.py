@@ -55,7 +55,7 @@ class Command(BaseCommand):
             "--restart-command",
             default="",
             metavar="COMMAND",
-            help="Restart the database by this command, every 10 seconds at the most.",
+            help="Restart the database by this command, about every 10 seconds.",
         )
         parser.add_argument(
             "--skew",
