@@ -37,7 +37,7 @@ class Abilities:
         """Announce the functions that came into the databases and that a worker is found for."""
         if self._looked_up is None:
             return
-        for alias in self.databases.aliases:
+        for alias in filter(self.databases.lives, list(self.databases.aliases)):
             with self.databases.failing_over(alias, revives=False):
                 self._find_workers(alias, self._looked_up)
         for worker in registry:
@@ -53,9 +53,12 @@ class Abilities:
 
     def make_functions(self) -> None:
         """Give each ability its row in every database, so that no dispatch has to make one."""
-        for alias in self.databases.aliases:
-            with self.databases.failing_over(alias):
-                FuncMap.objects.get_or_make_all(self.all_abilities, using=alias)
+        for alias in self.databases.in_random_order():
+            self.make_functions_in(alias)
+
+    def make_functions_in(self, alias: str) -> None:
+        with self.databases.failing_over(alias):
+            FuncMap.objects.get_or_make_all(self.all_abilities, using=alias)
 
     def reset_abilities(self) -> None:
         """Forget every ability."""

@@ -12,6 +12,7 @@ from functools import partial
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
+from django_schwartz.databases import databases_of_worker
 from django_schwartz.dialects import LAPSED, ServerTime
 from django_schwartz.engine import SIZE, Entry, Ledger
 from django_schwartz.engine.holds import Holds
@@ -36,7 +37,8 @@ class Aftermath:
     def __init__(self, aliases: list[str], *, lease_seconds: int) -> None:
         self._lease_seconds = lease_seconds
         self._holds = Holds(Ledger(array("q", [0] * SIZE), aliases))
-        self._chores: deque[tuple[float, Chore]] = deque()
+        self._databases = databases_of_worker(aliases)
+        self._chores: deque[tuple[float, str, Chore]] = deque()
         self._suspects: deque[Job] = deque()
 
     @property
@@ -48,7 +50,7 @@ class Aftermath:
         begun = [entry for entry in entries if entry.has_begun]
         self.give_back([entry for entry in entries if not entry.has_begun])
         if len(begun) == 1:
-            self._do(partial(_charge, begun[0], how))
+            self._do(begun[0].alias, partial(_charge, begun[0], how))
         else:
             self.suspect(begun)
 
@@ -56,12 +58,12 @@ class Aftermath:
         """Let anybody grab these jobs at once."""
         for alias in {entry.alias for entry in entries}:
             mine = [entry for entry in entries if entry.alias == alias]
-            self._do(partial(_release, alias, mine))
+            self._do(alias, partial(_release, alias, mine))
 
     def give_back_grab(self, pid: int, number: int, aliases: list[str]) -> None:
         """The same for a grab that the process did not live to hear of."""
         for alias in aliases:
-            self._do(partial(_release_grab, alias, pid, number))
+            self._do(alias, partial(_release_grab, alias, pid, number))
 
     def next_suspect(self) -> Entry | None:
         """A job to be performed alone now. It is not kept here any longer."""
@@ -75,18 +77,33 @@ class Aftermath:
     def suspect(self, entries: Sequence[Entry]) -> None:
         """Keep these jobs until there is somebody to perform them alone."""
         for entry in entries:
-            self._do(partial(self._suspect, entry))
+            self._do(entry.alias, partial(self._suspect, entry))
 
     def tend(self) -> None:
         """Do what could not be done yet, and renew the leases of the suspects.
 
-        Up to what fails again, since that may take long: it comes last the next time.
+        Up to what fails again, since that may take long: it comes last the next time. What is for a
+        dead database waits.
         """
         for _ in range(len(self._chores)):
-            until, chore = self._chores.popleft()
-            if time.monotonic() < until and not self._attempt(until, chore):
+            until, alias, chore = self._chores.popleft()
+            if time.monotonic() >= until:
+                continue
+            if self._databases.is_dead(alias):
+                self._chores.append((until, alias, chore))
+            elif not self._attempt(until, alias, chore):
                 break
-        self._do(self._holds.renew)
+        for alias in self._databases.aliases:
+            if not self._databases.is_dead(alias):
+                self._renew(alias)
+
+    def _renew(self, alias: str) -> None:
+        try:
+            with self._databases.failing_over(alias, revives=False):
+                self._holds.renew(alias)
+        except AnyDatabaseError as error:
+            logger.warning("leases in %r could not be renewed: %s", alias, printable(error))
+            connections[alias].close()
 
     def abandon(self) -> None:
         """Give back the suspects."""
@@ -104,18 +121,19 @@ class Aftermath:
                 job, lease_seconds=self._lease_seconds, leased_at=leased_at, grab_for=math.inf
             )
 
-    def _do(self, chore: Chore) -> None:
-        self._attempt(time.monotonic() + PATIENCE_SECONDS, chore)
+    def _do(self, alias: str, chore: Chore) -> None:
+        self._attempt(time.monotonic() + PATIENCE_SECONDS, alias, chore)
 
-    def _attempt(self, until: float, chore: Chore) -> bool:
+    def _attempt(self, until: float, alias: str, chore: Chore) -> bool:
         try:
-            chore()
+            with self._databases.failing_over(alias):
+                chore()
+                return True
         except AnyDatabaseError as error:
             logger.warning("tried again soon: %s", printable(error))
             connections.close_all()
-            self._chores.append((until, chore))
-            return False
-        return True
+        self._chores.append((until, alias, chore))
+        return False
 
 
 def _release(alias: str, entries: Sequence[Entry]) -> None:

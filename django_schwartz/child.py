@@ -35,13 +35,15 @@ class Orders:
     """What a child is told. `terms` are those of an Engine.
 
     `names` are the names of all databases by alias, since a test changes those of the settings.
-    `abilities` None are all that there are, and all to come.
+    `abilities` None are all that there are, and all to come. `missing` are the migrations that some
+    of the databases lack.
     """
 
     databases: list[str]
     names: dict[str, Any]
     abilities: list[str] | None
     log_level: int
+    missing: dict[str, list[str]] = field(default_factory=dict)
     queues: list[str] = field(default_factory=list)
     excluded_queues: list[str] = field(default_factory=list)
     terms: dict[str, Any] = field(default_factory=dict)
@@ -74,16 +76,17 @@ def _engine(orders: Orders, memory: MutableSequence[int], assigned: Connection |
 
     for alias, name in orders.names.items():
         connections.settings[alias]["NAME"] = name
-    set_deadlines(orders.databases)
+    set_deadlines(orders.databases, deadline_seconds=orders.terms["deadline_seconds"])
     client = _client(orders)
     terms = Terms(**{**orders.terms, **_jittered(orders.terms)})
-    return Engine(client, Ledger(memory, orders.databases), terms, assigned=assigned)
+    ledger = Ledger(memory, orders.databases)
+    return Engine(client, ledger, terms, assigned=assigned, missing=orders.missing)
 
 
 def _client(orders: Orders) -> "TheSchwartz":
     from django_schwartz.client import TheSchwartz
 
-    client = TheSchwartz(orders.databases)
+    client = TheSchwartz([alias for alias in orders.databases if alias not in orders.missing])
     client.queues, client.excluded_queues = orders.queues, orders.excluded_queues
     if orders.abilities is None:
         client.can_do_all()

@@ -35,6 +35,8 @@ class Conf:
     poll_seconds: float = 1
     #: Seconds for which `runschwartz` leases jobs, renewed while they are performed.
     lease_seconds: int = 60
+    #: Seconds that a worker waits for one of several databases to answer, before it is dead.
+    deadline_seconds: float = 5
     #: Bytes that the stored form of an arg may have.
     max_arg_bytes: int = 1_048_576
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from django.db import Error, connections
 
 from django_schwartz import signals
+from django_schwartz.conf import conf
+from django_schwartz.deadline import within
 from django_schwartz.dialects import dialect_of
 from django_schwartz.exceptions import AllDatabasesDead
 
@@ -78,6 +80,8 @@ class Databases:
     ) -> None:
         self.aliases = list(aliases)
         self.retry_seconds = retry_seconds
+        #: Seconds that a block under failing_over() waits for its database; None for ever.
+        self.deadline_seconds: float | None = None
         self._deaths = deaths
         self._shuffle = shuffle
 
@@ -106,6 +110,10 @@ class Databases:
         """The first database that this thread has a transaction open on."""
         return next((a for a in self.aliases if connections[a].in_atomic_block), None)
 
+    def lives(self, alias: str) -> bool:
+        """Whether it was not found dead, however long ago, since it served last."""
+        return self._deaths.cause(alias) is None
+
     def is_dead(self, alias: str) -> bool:
         return self._deaths.age(alias) <= self.retry_seconds
 
@@ -121,7 +129,8 @@ class Databases:
         one the database lives, unless the block says nothing of its jobs: then not `revives`.
         """
         try:
-            yield
+            with within(self.deadline_seconds, connections[alias]):
+                yield
         except Error as error:
             connection = connections[alias]
             if connection.in_atomic_block or not dialect_of(connection).is_unavailable(
@@ -147,7 +156,32 @@ class Databases:
 
     def all_dead(self) -> AllDatabasesDead:
         """The exception that names each database and what is wrong with it."""
-        return AllDatabasesDead({alias: self._deaths.cause(alias) for alias in self.aliases})
+        causes = {alias: self._deaths.cause(alias) for alias in self.aliases}
+        return AllDatabasesDead(causes, unmigrated=filter(self._lacks_tables, self.aliases))
+
+    def _lacks_tables(self, alias: str) -> bool:
+        cause = self._deaths.cause(alias)
+        return isinstance(cause, Error) and dialect_of(connections[alias]).is_missing_table(cause)
+
+
+def patience(aliases: Sequence[str], *, deadline_seconds: float, lease_seconds: float) -> float:
+    """Seconds that a worker waits for one of these databases.
+
+    For the only one as long as a lease: a grab that takes longer is void.
+    """
+    return deadline_seconds if len(aliases) > 1 else lease_seconds
+
+
+def databases_of_worker(aliases: Sequence[str]) -> Databases:
+    """Databases as the settings say, none of which keeps a worker waiting for long."""
+    settings = conf()
+    databases = Databases(aliases, retry_seconds=settings.retry_seconds)
+    databases.deadline_seconds = patience(
+        aliases,
+        deadline_seconds=settings.deadline_seconds,
+        lease_seconds=settings.lease_seconds,
+    )
+    return databases
 
 
 def _drop_frames(error: BaseException | None) -> None:

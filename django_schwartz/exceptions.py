@@ -1,7 +1,7 @@
 """What can go wrong with the queue itself, one class a sentence."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 class SchwartzError(Exception):
@@ -9,12 +9,15 @@ class SchwartzError(Exception):
 
 
 class AllDatabasesDead(SchwartzError):
-    """No queue database can be used."""
+    """No queue database can be used. `unmigrated` are those that have no tables of the queue's."""
 
-    def __init__(self, causes: Mapping[str, Exception | None]) -> None:
+    def __init__(
+        self, causes: Mapping[str, Exception | None], *, unmigrated: Iterable[str] = ()
+    ) -> None:
         self.causes = dict(causes)
         told = "; ".join(f"{alias!r}: {one_line(error)}" for alias, error in self.causes.items())
-        super().__init__(f"No queue database can be used ({told or 'none is configured'}).")
+        cures = "".join(f" Run manage.py migrate --database {alias}." for alias in unmigrated)
+        super().__init__(f"No queue database can be used ({told or 'none is configured'}).{cures}")
 
 
 class InvalidHandle(SchwartzError, ValueError):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
+from django_schwartz.databases import databases_of_worker
 from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
 from django_schwartz.stats import nobody_can_do
@@ -28,7 +29,7 @@ class Housekeeping:
         is_over: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._aliases = aliases
+        self.databases = databases_of_worker(aliases)
         self._is_over = is_over
         self._clock = clock
         self._next_round = clock()
@@ -38,18 +39,26 @@ class Housekeeping:
         if self._clock() < self._next_round:
             return
         self._next_round = self._clock() + ROUND_SECONDS
-        for alias in self._aliases:
+        for alias in self.databases.aliases:
+            if self.databases.is_dead(alias):
+                continue
             try:
                 self._purge(alias)
-                _tell_of_orphans(alias)
+                with self.databases.failing_over(alias):
+                    _tell_of_orphans(alias)
             except AnyDatabaseError as error:
                 logger.debug("no housekeeping in %r: %s", alias, printable(error))
                 connections[alias].close_if_unusable_or_obsolete()
 
     def _purge(self, alias: str) -> None:
         ends_at = self._clock() + LONGEST_SECONDS
-        while purge(alias) >= BATCH and self._clock() < ends_at and not self._is_over():
+        while self._purge_some(alias) >= BATCH and self._clock() < ends_at and not self._is_over():
             pass
+
+    def _purge_some(self, alias: str) -> int:
+        with self.databases.failing_over(alias, revives=False):
+            return purge(alias)
+        return 0
 
 
 def _tell_of_orphans(alias: str) -> None:

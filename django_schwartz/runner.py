@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -16,6 +16,7 @@ from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.lookout import Lookout
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
+from django_schwartz.upgrades import Latecomers
 from django_schwartz.upkeep import tend_connections
 
 logger = logging.getLogger("django_schwartz")
@@ -25,7 +26,8 @@ class Runner:
     """Works off the client's abilities.
 
     It waits `delay` seconds when nothing is due, or ends if `until_done`; and ends after
-    `max_jobs`. The clock (seconds) is given, for tests to decide.
+    `max_jobs`. `missing` are other databases, and the migrations that each joins with. The clock
+    (seconds) is given, for tests to decide.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Runner:
         until_done: bool = False,
         max_jobs: int | None = None,
         healthcheck: Path | None = None,
+        missing: Mapping[str, Sequence[str]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
@@ -51,6 +54,7 @@ class Runner:
             client.databases.aliases, is_over=lambda: self.is_stopping, clock=clock
         )
         self._lookout = Lookout(client, clock=clock)
+        self._latecomers = Latecomers(client.databases, missing or {}, clock=clock)
         self._trouble = ""
 
     def stop(self) -> None:
@@ -64,6 +68,7 @@ class Runner:
         while not self._is_finished():
             self._housekeeping.keep()
             self._lookout.look()
+            self._look_for_latecomers()
             if self.healthcheck:
                 self.healthcheck.touch()
             if self._step():
@@ -74,12 +79,20 @@ class Runner:
                 with suppress(Empty):
                     self._told_to_stop.get(timeout=self.delay)
 
+    def _look_for_latecomers(self) -> None:
+        for alias in self._latecomers.due():
+            self._latecomers.look_at(alias)
+        for alias in self._latecomers.joined():
+            self.client.make_functions_in(alias)
+            logger.info("%r has its migrations now: working there, too", alias)
+
     def _is_finished(self) -> bool:
         return self.is_stopping or self.performed == self.max_jobs
 
     def _is_done(self) -> bool:
         # An unreachable database may well have jobs that are due.
-        return self.until_done and not self.client.databases.causes and not self._trouble
+        is_any_away = self.client.databases.causes or self._latecomers.aliases
+        return self.until_done and not is_any_away and not self._trouble
 
     def _step(self) -> bool:
         """Perform one job, if there is one; whatever the databases do, the loop goes on."""

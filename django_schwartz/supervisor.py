@@ -18,6 +18,7 @@ from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.os_signals import dump_stacks, obey
 from django_schwartz.starting import UNKNOWN, context, is_alive, prepare
+from django_schwartz.upgrades import Latecomers
 
 logger = logging.getLogger("django_schwartz")
 
@@ -165,7 +166,9 @@ class Supervisor:
         self._solos = [Solo(f"worker {n} of suspects", orders) for n in numbers]
         self._lease_seconds = int(orders.terms["lease_seconds"])
         self._aftermath = Aftermath(orders.databases, lease_seconds=self._lease_seconds)
-        self._housekeeping = Housekeeping(orders.databases, is_over=lambda: self.is_stopping)
+        ready = [alias for alias in orders.databases if alias not in orders.missing]
+        self._housekeeping = Housekeeping(ready, is_over=lambda: self.is_stopping)
+        self._latecomers = Latecomers(self._housekeeping.databases, orders.missing)
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)
@@ -198,6 +201,7 @@ class Supervisor:
             else:
                 self._start_missing()
                 self._assign_suspects()
+                self._look_for_latecomers()
                 self._housekeeping.keep()
             self._show_health()
             self._wait()
@@ -233,6 +237,12 @@ class Supervisor:
             return False
         is_work_left = self._has_released or self._aftermath.has_suspects
         return self.is_stopping or (all(slot.is_done for slot in self._slots) and not is_work_left)
+
+    def _look_for_latecomers(self) -> None:
+        for alias in self._latecomers.due():
+            self._latecomers.look_at(alias)
+        for alias in self._latecomers.joined():
+            logger.info("%r has its migrations now: working there, too", alias)
 
     def _start_missing(self) -> None:
         if self._has_released and all(slot.is_done for slot in self._slots):

@@ -20,6 +20,7 @@ DEFAULTS = {
     "retry_seconds": 30,
     "poll_seconds": 1,
     "lease_seconds": 60,
+    "deadline_seconds": 5,
     "max_arg_bytes": 1_048_576,
 }
 
@@ -32,6 +33,7 @@ OTHERS = {
     "retry_seconds": 0.5,
     "poll_seconds": 0.1,
     "lease_seconds": 5,
+    "deadline_seconds": 2.5,
     "max_arg_bytes": 100,
 }
 
@@ -58,6 +60,7 @@ def test_the_keys_are_the_fields_in_capitals():
         "RETRY_SECONDS",
         "POLL_SECONDS",
         "LEASE_SECONDS",
+        "DEADLINE_SECONDS",
         "MAX_ARG_BYTES",
     )
 

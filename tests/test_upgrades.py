@@ -93,13 +93,13 @@ def test_what_is_missing_is_told_once_however_often_it_is_looked_for(migrate, da
             migrate()
         return False
 
-    assert wait_for_migrations([database], pause=pause)
+    assert wait_for_migrations([database], pause=pause) == {}
     assert len(pauses) == 3
     assert len(caplog.records) == 1
 
 
 def test_a_worker_does_not_wait_for_a_database_that_is_away(dead_database):
-    assert wait_for_migrations([dead_database], pause=lambda: True)
+    assert wait_for_migrations([dead_database], pause=lambda: True) == {}
 
 
 #: What a worker of the version before bears, while it works on the same tables. A plain AddIndex

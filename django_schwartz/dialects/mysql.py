@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: Bytes of a statement that every server takes.
 SMALL_PACKET = 2**20
 DUPLICATE_ENTRY = 1062
+NO_TABLE = 1146
 #: The variable's name but in MariaDB before 11.1.
 ISOLATION = "transaction_isolation"
 
@@ -26,6 +27,7 @@ class MySQL(Dialect):
     now = "TIMESTAMPDIFF(SECOND, '1970-01-01', UTC_TIMESTAMP())"
     now_us = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
+    is_server = True
     deadlines: ClassVar = {"connect_timeout": 10}  # seconds
 
     #: Of the client: no connection, a lost one, one that TLS refused.
@@ -113,6 +115,14 @@ class MySQL(Dialect):
         if code := _code(error):
             return code in self.UNAVAILABLE
         return super().is_unavailable(connection, error)
+
+    def fileno(self, connection: BaseDatabaseWrapper) -> int | None:
+        # PyMySQL's connections do not tell it.
+        own = getattr(connection.connection, "_sock", None)
+        return super().fileno(connection) if own is None else int(own.fileno())
+
+    def is_missing_table(self, error: Error) -> bool:
+        return _code(error) == NO_TABLE
 
     def is_passing(self, error: Error) -> bool:
         return _code(error) in self.PASSING

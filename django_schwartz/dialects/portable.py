@@ -181,6 +181,8 @@ class Dialect:
     #: Whether an open transaction keeps all others from writing.
     has_one_writer: ClassVar[bool] = False
 
+    #: Whether connections lead to a server, and so may wait for it in vain.
+    is_server: ClassVar[bool] = False
     #: Options of a connection that end its waiting for a database that hangs.
     deadlines: ClassVar[Mapping[str, Any]] = {}
 
@@ -336,6 +338,17 @@ class Dialect:
     def later_seconds(self) -> str:
         """SQL of the same moment in UNIX seconds, rounded up."""
         return f"({self.later_us} + 999999) {self.divide} 1000000"
+
+    def fileno(self, connection: BaseDatabaseWrapper) -> int | None:
+        """The socket of a connection to a server; None while there is none. For any thread."""
+        try:
+            return int(connection.connection.fileno())
+        except Exception:  # noqa: BLE001 - each driver has its own for what is closed, or not there
+            return None
+
+    def is_missing_table(self, error: Error) -> bool:
+        """Whether the queue's tables are not there."""
+        return False
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         """Whether the database cannot serve the queue now, rather than a statement being wrong."""

@@ -33,6 +33,7 @@ class PostgreSQL(OneStatement):
     now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
     now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
+    is_server = True
     deadlines: ClassVar = {"connect_timeout": 10, "tcp_user_timeout": 30_000}  # s, ms
     given_funcids = "unnest(%s::bigint[]) AS given(funcid)"
     # Under another isolation the snapshot is the transaction's, and may be old.
@@ -41,7 +42,8 @@ class PostgreSQL(OneStatement):
 
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, a
     #: full disk, too many connections, read-only, shutting down.
-    UNAVAILABLE = ("08", "28", "3D000", "42P01", "53100", "53300", "25006", "57P")
+    NO_TABLE = "42P01"
+    UNAVAILABLE = ("08", "28", "3D000", NO_TABLE, "53100", "53300", "25006", "57P")
     #: Serialization failure, deadlock, lock not available.
     DEADLOCK = ("40001", "40P01")
     PASSING = (*DEADLOCK, "55P03")
@@ -137,6 +139,9 @@ class PostgreSQL(OneStatement):
         if isinstance(error, OperationalError) and hasattr(error.__cause__, "sqlstate"):
             return True
         return super().is_unavailable(connection, error)
+
+    def is_missing_table(self, error: Error) -> bool:
+        return _sqlstate(error) == self.NO_TABLE
 
     def is_deadlock(self, error: Error) -> bool:
         return _sqlstate(error) in self.DEADLOCK

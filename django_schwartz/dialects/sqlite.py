@@ -23,7 +23,8 @@ class SQLite(OneStatement):
     given_funcids = "(SELECT value AS funcid FROM json_each(%s)) AS given"
 
     #: Messages of errors that have no code of their own.
-    UNAVAILABLE = ("no such table", "closed database")
+    NO_TABLE = "no such table"
+    UNAVAILABLE = (NO_TABLE, "closed database")
 
     @staticmethod
     def _given(funcids: Sequence[int]) -> str:
@@ -58,6 +59,9 @@ class SQLite(OneStatement):
             sqlite3.SQLITE_CANTOPEN,
             sqlite3.SQLITE_NOTADB,
         }
+
+    def is_missing_table(self, error: Error) -> bool:
+        return self.NO_TABLE in str(error)
 
     def is_passing(self, error: Error) -> bool:
         return _sqlite_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

@@ -9,6 +9,7 @@ from functools import partial
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
+from django_schwartz.deadline import within
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.settler import Settler
 from django_schwartz.models import Job
@@ -25,19 +26,25 @@ GRACE_BEATS = 10
 
 
 class Beat:
-    """`on_stuck` is called when a job does not stop though its time is over."""
+    """That of one database, so that none waits for another.
+
+    `on_stuck` is called when a job does not stop though its time is over.
+    """
 
     def __init__(
         self,
         holds: Holds,
-        settlers: dict[str, Settler],
-        scoreboards: list[Scoreboard],
+        settler: Settler,
+        scoreboard: Scoreboard,
         *,
+        lease_seconds: int,
         on_stuck: Callable[[], object],
     ) -> None:
+        self._using = scoreboard.using
         self._holds = holds
-        self._settlers = settlers
-        self._scoreboards = scoreboards
+        self._settler = settler
+        self._scoreboard = scoreboard
+        self._lease_seconds = lease_seconds
         self._next_telling = 0.0
         self._on_stuck = on_stuck
         self._beats_over: dict[int, int] = {}
@@ -56,35 +63,38 @@ class Beat:
             self._renew()
             self._end_overdue()
             self._tell()
-        self._on_scoreboards(Scoreboard.leave)
+        self._on_scoreboard(Scoreboard.leave)
         connections.close_all()
 
     def _renew(self) -> None:
-        for job in self._holds.renew():
-            self._settlers[job.alias].call(job.become_lost)  # its receivers are user code
+        try:
+            for job in self._holds.renew(self._using):
+                self._settler.call(job.become_lost)  # its receivers are user code
+        except AnyDatabaseError as error:
+            logger.warning("leases in %r could not be renewed: %s", self._using, printable(error))
+            connections[self._using].close()
 
     def _tell(self) -> None:
         if time.monotonic() >= self._next_telling:
             self._next_telling = time.monotonic() + TELL_SECONDS
             jobs = self._holds.performed()
-            self._on_scoreboards(lambda scoreboard: scoreboard.beat(jobs))
+            self._on_scoreboard(lambda scoreboard: scoreboard.beat(jobs))
 
-    def _on_scoreboards(self, tell: Callable[[Scoreboard], object]) -> None:
-        for scoreboard in self._scoreboards:
-            try:
-                tell(scoreboard)
-            except AnyDatabaseError as error:
-                logger.debug("the scoreboard in %r: %s", scoreboard.using, printable(error))
-                connections[scoreboard.using].close()
+    def _on_scoreboard(self, tell: Callable[[Scoreboard], object]) -> None:
+        try:
+            with within(self._lease_seconds / 3, connections[self._using]):
+                tell(self._scoreboard)
+        except AnyDatabaseError as error:
+            logger.debug("the scoreboard in %r: %s", self._using, printable(error))
+            connections[self._using].close()
 
     def _end_overdue(self) -> None:
-        overdue = self._holds.overdue()
+        overdue = [hold for hold in self._holds.overdue() if hold.job.alias == self._using]
         self._beats_over = {id(h.job): self._beats_over.get(id(h.job), 0) + 1 for h in overdue}
         for hold in overdue:
             beats = self._beats_over[id(hold.job)]
             if beats == 1:
-                tell = self._settlers[hold.job.alias].call
-                tell(partial(fail_as_overdue, hold.job, hold.grab_for))
+                self._settler.call(partial(fail_as_overdue, hold.job, hold.grab_for))
                 self._holds.interrupt(hold)
             elif beats == GRACE_BEATS:
                 self._on_stuck()

@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -13,6 +13,8 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from django_schwartz.client import TheSchwartz
+from django_schwartz.databases import patience
+from django_schwartz.deadline import Unanswered, within
 from django_schwartz.dialects import dialect_of
 from django_schwartz.engine.assignments import Assignments
 from django_schwartz.engine.beat import Beat
@@ -23,6 +25,7 @@ from django_schwartz.engine.lane import Lane
 from django_schwartz.engine.ledger import Farewell, Ledger
 from django_schwartz.engine.loop import Loop
 from django_schwartz.engine.poller import Poller
+from django_schwartz.engine.scouts import Scouts
 from django_schwartz.engine.settler import Settler
 from django_schwartz.exceptions import one_line
 from django_schwartz.lookout import Lookout
@@ -30,6 +33,7 @@ from django_schwartz.memory import resident_bytes
 from django_schwartz.models import Job
 from django_schwartz.scoreboard import Scoreboard
 from django_schwartz.signals import printable
+from django_schwartz.upgrades import Latecomers
 from django_schwartz.upkeep import tend_connections
 from django_schwartz.wakeup import Ears
 
@@ -50,6 +54,7 @@ class Terms:
     threads: int = 4
     async_concurrency: int = 100
     lease_seconds: int = 60
+    deadline_seconds: float = 5
     poll_seconds: float = 1
     until_done: bool = False
     #: After so many jobs, so many bytes of memory, or so many seconds the process ends.
@@ -67,12 +72,19 @@ class Terms:
         return self.threads + 4
 
 
-def set_deadlines(aliases: list[str]) -> None:
-    """Have connections to these databases fail that hang, where the project says nothing of it."""
+def set_deadlines(aliases: Sequence[str], *, deadline_seconds: float = math.inf) -> None:
+    """Have connections to these databases fail that hang, where the project says nothing of it.
+
+    One of several is given up after `deadline_seconds`, if that is less.
+    """
+    most = deadline_seconds if len(aliases) > 1 else math.inf
     for alias in aliases:
-        settings = connections.settings[alias]
-        for name, value in dialect_of(connections[alias]).deadlines.items():
-            settings.setdefault("OPTIONS", {}).setdefault(name, value)
+        options = connections.settings[alias].setdefault("OPTIONS", {})
+        deadlines = dict(dialect_of(connections[alias]).deadlines)
+        if deadlines and most < deadlines["connect_timeout"]:
+            deadlines["connect_timeout"] = math.ceil(most)
+        for name, value in deadlines.items():
+            options.setdefault(name, value)
 
 
 class Engine:
@@ -85,18 +97,25 @@ class Engine:
         terms: Terms,
         *,
         assigned: Connection | None = None,
+        missing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        """`missing` are other databases, and the migrations that each lacks: it joins with them."""
         self._client = client
         self._terms = terms
         self._ledger = ledger
-        self._aliases = client.databases.aliases
+        self._latecomers = Latecomers(client.databases, missing or {})
+        self._aliases = [*client.databases.aliases, *self._latecomers.aliases]
+        client.databases.deadline_seconds = patience(
+            self._aliases,
+            deadline_seconds=terms.deadline_seconds,
+            lease_seconds=terms.lease_seconds,
+        )
         self._lookout = Lookout(client)
         self._holds = Holds(ledger)
         self._settlers = {alias: Settler(self._holds, alias) for alias in self._aliases}
-        scoreboards = [Scoreboard(alias, abilities=client.abilities()) for alias in self._aliases]
-        self._beat = Beat(self._holds, self._settlers, scoreboards, on_stuck=self._give_up)
+        self._beats: list[Beat] = []
         watched = [] if assigned else self._aliases
-        self._ears = Ears(watched, poll_seconds=terms.poll_seconds)
+        self._ears = Ears(watched, poll_seconds=terms.poll_seconds, living=client.databases)
         self._has_room = threading.Event()
         self._stopping = threading.Event()
         self._lanes = self._make_lanes(assigned)
@@ -115,9 +134,13 @@ class Engine:
             hands = self._hands(self._client.abilities)
             return [Lane(Assignments(hands, assigned, wake=self._ears.wake), crew)]
         loop = Loop(self._holds, size=self._terms.async_concurrency, on_room=on_room)
+        scouts = Scouts(self._client.databases, self._settlers, on_return=self._wake)
         return [
-            Lane(Poller(self._hands(partial(self._client.abilities, is_async=False))), crew),
-            Lane(Poller(self._hands(partial(self._client.abilities, is_async=True))), loop),
+            Lane(Poller(self._hands(abilities), may_ask=scouts.may_ask), performers)
+            for abilities, performers in (
+                (partial(self._client.abilities, is_async=False), crew),
+                (partial(self._client.abilities, is_async=True), loop),
+            )
         ]
 
     def _hands(self, abilities: Callable[[], list[str]]) -> Hands:
@@ -163,13 +186,14 @@ class Engine:
         while not self._is_finished():
             self._ledger.show_life()
             self._lookout.look()
+            self._look_for_latecomers()
             held_nothing = not len(self._holds)
             if self._fill_lanes():
                 self._is_listening = False
                 self._ears.hush()
             elif len(self._holds) >= MOST_HELD:
                 for settler in self._settlers.values():
-                    settler.catch_up()
+                    settler.catch_up(LOOK_SECONDS)
             elif not any(lane.room for lane in self._wanted_lanes):
                 self._wait_for_room()
             elif not self._terms.until_done:
@@ -185,9 +209,28 @@ class Engine:
         self._client.make_functions()
         for settler in self._settlers.values():
             settler.start()
-        self._beat.start()
+        for alias in self._client.databases.aliases:
+            self._start_beat(alias)
         for lane in self._lanes:
             lane.crew.start()
+
+    def _start_beat(self, alias: str) -> None:
+        beat = Beat(
+            self._holds,
+            self._settlers[alias],
+            Scoreboard(alias, abilities=self._client.abilities()),
+            lease_seconds=self._terms.lease_seconds,
+            on_stuck=self._give_up,
+        )
+        self._beats.append(beat)
+        beat.start()
+
+    def _look_for_latecomers(self) -> None:
+        for alias in self._latecomers.joined():
+            self._client.make_functions_in(alias)
+            self._start_beat(alias)
+        for alias in self._latecomers.due():
+            self._settlers[alias].call(partial(self._latecomers.look_at, alias))
 
     def _is_finished(self) -> bool:
         return self._stopping.is_set() or self._is_spent()
@@ -229,7 +272,8 @@ class Engine:
     def _knows_all(self) -> bool:
         """Whether every database was asked: one that is away may well have jobs that are due."""
         has_asked = all(lane.has_asked for lane in self._wanted_lanes)
-        return has_asked and not self._client.databases.causes and not self._trouble
+        is_any_away = self._client.databases.causes or self._latecomers.aliases
+        return has_asked and not is_any_away and not self._trouble
 
     @property
     def _wanted_lanes(self) -> list[Lane]:
@@ -260,14 +304,18 @@ class Engine:
         return any(lane.crew.waiting for lane in self._lanes)
 
     def _give_back(self, jobs: list[Job]) -> None:
+        """Have the settlers do it, so that no database keeps the others waiting."""
         self.grabbed -= len(jobs)
         self._holds.stop_renewing(jobs)
-        for alias in self._aliases:
+        for alias in {job.alias for job in jobs}:
             mine = [job for job in jobs if job.alias == alias]
-            try:
-                _release(alias, mine)
-            except AnyDatabaseError as error:
-                self._note_trouble(f"{len(mine)} jobs were not given back: {error}")
+            self._settlers[alias].call(partial(self._release, alias, mine))
+
+    def _release(self, alias: str, jobs: list[Job]) -> None:
+        try:
+            _release(alias, jobs, within_seconds=self._terms.lease_seconds)
+        except AnyDatabaseError as error:
+            logger.warning("%d jobs were not given back: %s", len(jobs), printable(error))
         self._holds.drop(jobs)
 
     def _finish(self, farewell: Farewell) -> None:
@@ -280,15 +328,19 @@ class Engine:
                 break
         for settler in self._settlers.values():
             settler.stop()
-        self._beat.stop()
+        for beat in self._beats:
+            beat.stop()
         self._ears.close()
         self._ledger.farewell = farewell
 
 
-def _release(alias: str, jobs: list[Job]) -> None:
+def _release(alias: str, jobs: list[Job], *, within_seconds: float) -> None:
     """Give jobs back, over a new connection where the old one was cut."""
     try:
-        Job.objects.using(alias).release(jobs)
+        with within(within_seconds, connections[alias]):
+            Job.objects.using(alias).release(jobs)
+    except Unanswered:
+        raise
     except AnyDatabaseError:
         connections[alias].close()
         Job.objects.using(alias).release(jobs)

@@ -1,21 +1,17 @@
 """The jobs that this process holds, each from its grab until its outcome is recorded."""
 
-import logging
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from django.db import Error as AnyDatabaseError
 from django.db import connections
 from django.db.models import F
 
+from django_schwartz.deadline import within
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Holder, Job
-from django_schwartz.signals import printable
-
-logger = logging.getLogger("django_schwartz")
 
 
 @dataclass(slots=True)
@@ -137,32 +133,30 @@ class Holds:
 
     # Renewal
 
-    def renew(self) -> list[Job]:
-        """Make leases longer of which a third is over; gives the jobs whose lease is lost.
+    def renew(self, alias: str) -> list[Job]:
+        """Make leases in a database longer of which a third is over; gives the jobs that are lost.
 
-        A database that has an error keeps no lease of another from being renewed.
+        Raises what the database raises; Unanswered, after a third of the lease.
         """
         lost: list[Job] = []
-        for alias, seconds, holds in self._waning():
-            try:
+        for seconds, holds in self._waning(alias):
+            with within(holds[0].lease_seconds / 3, connections[alias]):
                 lost += self._renew_together(alias, seconds, holds)
-            except AnyDatabaseError as error:
-                logger.warning("leases in %r could not be renewed: %s", alias, printable(error))
-                connections[alias].close()
         return lost
 
-    def _waning(self) -> Iterator[tuple[str, int, list[Hold]]]:
-        """The holds to renew, by database and by the whole seconds to renew them by."""
+    def _waning(self, alias: str) -> Iterator[tuple[int, list[Hold]]]:
+        """The holds to renew, by the length of their lease, and the whole seconds to renew by."""
         now = self._clock()
-        groups: dict[tuple[str, int], list[Hold]] = defaultdict(list)
+        groups: dict[int, list[Hold]] = defaultdict(list)
         for hold in list(self._holds.values()):
             is_waning = now - hold.leased_at >= hold.lease_seconds / 3
-            if is_waning and not hold.is_overdue(now) and self._is_settled_by_nobody(hold):
-                groups[hold.job.alias, hold.lease_seconds].append(hold)
-        for (alias, _), holds in groups.items():
+            is_mine = hold.job.alias == alias and self._is_settled_by_nobody(hold)
+            if is_mine and is_waning and not hold.is_overdue(now):
+                groups[hold.lease_seconds].append(hold)
+        for holds in groups.values():
             seconds = int(min(now - hold.leased_at for hold in holds))
             if seconds:
-                yield alias, seconds, holds
+                yield seconds, holds
 
     def _renew_together(self, alias: str, seconds: int, holds: list[Hold]) -> list[Job]:
         _learn_renewals(alias, [hold.job for hold in holds if len(hold.job.leases) > 1])

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -22,12 +22,19 @@ LOOKS_APART = 20
 
 
 class Poller:
-    """Grabs for the abilities of a client, whose databases it asks in random order."""
+    """Grabs for the abilities of a client, whose databases it asks in random order.
 
-    def __init__(self, hands: Hands) -> None:
+    Those that `may_ask` says no of are left out.
+    """
+
+    def __init__(
+        self, hands: Hands, *, may_ask: Callable[[str], bool] = lambda alias: True
+    ) -> None:
         self._hands = hands
+        self._may_ask = may_ask
         client = hands.client
         kind = LevelledQueue if client.prioritize and not client.is_choosy else PlainQueue
+        self._kind = kind
         self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
 
     @property
@@ -42,7 +49,7 @@ class Poller:
         grabbed: list[Job] = []
         trouble: AnyDatabaseError | None = None
         aliases = self._hands.client.databases.in_random_order() if self.is_wanted else []
-        for alias in aliases:
+        for alias in filter(self._may_ask, aliases):
             try:
                 grabbed += self._take(alias, limit - len(grabbed))
             except AnyDatabaseError as error:
@@ -55,8 +62,13 @@ class Poller:
 
     def _take(self, alias: str, limit: int) -> list[Job]:
         with self._hands.client.databases.failing_over(alias):
-            return self._hands.take(alias, partial(self._queues[alias].grab, limit=limit))
+            return self._hands.take(alias, partial(self._queue(alias).grab, limit=limit))
         return []
+
+    def _queue(self, alias: str) -> "PlainQueue":
+        if alias not in self._queues:  # it may have come later
+            self._queues[alias] = self._kind(self._hands.client, alias)
+        return self._queues[alias]
 
 
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
+from django_schwartz.deadline import within
 from django_schwartz.dialects import dialect_of
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job, Outcome, Settlement
@@ -20,6 +21,8 @@ logger = logging.getLogger("django_schwartz")
 
 #: Outcomes recorded by one statement.
 BATCH = 500
+#: Seconds that the database has at least to record a batch.
+LEAST_PATIENCE = 5
 #: Seconds between attempts to record while a database is away.
 PAUSES = (0.05, 0.2, 0.5, 1)
 
@@ -63,12 +66,12 @@ class Settler:
         if self._holds.is_queued(job) and not is_shut_out:
             self.catch_up()
 
-    def catch_up(self) -> None:
-        """Return when all that waits is recorded."""
+    def catch_up(self, seconds: float | None = None) -> None:
+        """Return when all that waits is recorded, or so many seconds later."""
         if threading.current_thread() is not self._thread:
             done = threading.Event()
             self.call(done.set)
-            done.wait()
+            done.wait(seconds)
 
     def call(self, task: Task) -> None:
         """Have the settler's thread do this, after what waits already."""
@@ -109,7 +112,8 @@ class Settler:
         was_interrupted = False
         for pause in _pauses():
             try:
-                gone = settle_together(self._using, settlements)
+                with within(self._patience_of(settlements), connections[self._using]):
+                    gone = settle_together(self._using, settlements)
                 break
             except Exception as error:  # noqa: BLE001 # a value that one of them left is user data
                 if not is_away(self._using, error) or not self._are_held(settlements):
@@ -144,6 +148,11 @@ class Settler:
 
     def _are_held(self, settlements: list[Settlement]) -> bool:
         return any(self._is_held(settlement.job) for settlement in settlements)
+
+    def _patience_of(self, settlements: list[Settlement]) -> float:
+        """Seconds to wait for an answer: what leaves time to ask again before a lease ends."""
+        ends = max(self._holds.lease_ends(settlement.job) for settlement in settlements)
+        return max(LEAST_PATIENCE, (ends - time.monotonic()) / 2)
 
     def _is_held(self, job: Job) -> bool:
         return time.monotonic() < self._holds.lease_ends(job)

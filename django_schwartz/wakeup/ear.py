@@ -30,6 +30,9 @@ class Ear:
         """Whether something was dispatched since the last look."""
         return False
 
+    def say_goodbye(self) -> None:
+        """Say that this process will not hear any more."""
+
     def close(self) -> None:
         """Give back what is held open."""
 

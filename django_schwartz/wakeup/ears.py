@@ -5,7 +5,9 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from math import inf
+from typing import Protocol
 
 from django.db import connections
 
@@ -24,10 +26,20 @@ SECOND_LOOKS = (0.02, PATIENCE_SECONDS + 0.05)
 FIRST_PAUSE_SECONDS = 0.05
 
 
+class Living(Protocol):
+    """Which databases live: see databases.Databases."""
+
+    @property
+    def deadline_seconds(self) -> float | None: ...
+    def lives(self, alias: str) -> bool: ...
+    def failing_over(self, alias: str, *, revives: bool) -> AbstractContextManager[None]: ...
+
+
 class Ears:
     """One worker process's ears for these databases. One thread uses them; any may wake() it.
 
-    The clock (seconds) is given, for tests to decide.
+    Of `living` those are left alone that are dead. The clock (seconds) is given, for tests to
+    decide.
     """
 
     def __init__(
@@ -35,11 +47,14 @@ class Ears:
         aliases: Sequence[str],
         *,
         poll_seconds: float,
+        living: Living | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.poll_seconds = poll_seconds
+        self._living = living
         self._clock = clock
-        self._ears = [_ear_of(alias) for alias in aliases]
+        deadline_seconds = living.deadline_seconds if living else None
+        self._ears = [_ear_of(alias, deadline_seconds) for alias in aliases]
         self._pause = FIRST_PAUSE_SECONDS
         self._looks: list[float] = []
         self._woken, self._waker = socket.socketpair()
@@ -53,7 +68,7 @@ class Ears:
 
     def listen(self) -> None:
         """Say that this process is idle. Poll once more before you wait()."""
-        news = [ear.listen() for ear in self._ears]
+        news = [self._ask(ear, ear.listen) for ear in self._ears]
         if any(news):
             now = self._clock()
             self._looks = [now + seconds for seconds in SECOND_LOOKS]
@@ -62,7 +77,7 @@ class Ears:
         """Say that this process is busy. Cheap enough to be said at every grab."""
         self._pause = min(FIRST_PAUSE_SECONDS, self.poll_seconds)
         for ear in self._ears:
-            ear.hush()
+            self._ask(ear, ear.hush)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Sleep until something may be due, or for so many seconds: False if that is all it was."""
@@ -84,9 +99,19 @@ class Ears:
     def close(self) -> None:
         """Say that this process is idle no more, and give back every connection."""
         for ear in self._ears:
+            self._ask(ear, ear.say_goodbye)
             ear.close()
         self._woken.close()
         self._waker.close()
+
+    def _ask(self, ear: Ear, verb: Callable[[], bool | None]) -> bool:
+        """What it tells; False where its database is dead, or is found to be."""
+        if self._living is None:
+            return bool(verb())
+        if self._living.lives(ear.alias):
+            with self._living.failing_over(ear.alias, revives=False):
+                return bool(verb())
+        return False
 
     def _next_poll(self) -> float:
         if self.are_hearing:
@@ -116,8 +141,8 @@ class Ears:
         return any([ear.has_heard() for ear in self._ears])  # noqa: C419 # every one has to look
 
 
-def _ear_of(alias: str) -> Ear:
+def _ear_of(alias: str, deadline_seconds: float | None) -> Ear:
     connection = connections[alias]
     if connection.vendor == "postgresql" and has_psycopg3():
-        return PostgreSQLEar(alias)
+        return PostgreSQLEar(alias, deadline_seconds=deadline_seconds)
     return SQLiteEar(alias) if connection.vendor == "sqlite" else Ear(alias)

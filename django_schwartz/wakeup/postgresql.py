@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_schwartz.deadline import Unanswered, within
 from django_schwartz.wakeup.announcing import CHANNEL
 from django_schwartz.wakeup.ear import Ear, connect, own_connection
 from django_schwartz.wakeup.idlerow import say_busy, say_idle
@@ -36,10 +37,20 @@ OPTIONS: dict[str, object] = {
 
 
 class PostgreSQLEar(Ear):
-    """Hears NOTIFYs, which dispatchers send while this process's row says that it is idle."""
+    """Hears NOTIFYs, which dispatchers send while this process's row says that it is idle.
 
-    def __init__(self, alias: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    A statement that takes longer than `deadline_seconds` is Unanswered; no other error is raised.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        *,
+        deadline_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(alias)
+        self._deadline_seconds = deadline_seconds
         self._clock = clock
         self._connection: BaseDatabaseWrapper | None = None
         self._test, self._tested_until, self._is_proven = "", 0.0, False
@@ -63,7 +74,7 @@ class PostgreSQLEar(Ear):
         try:
             return self._say_idle(self._connection) if self._connection else self._connect()
         except Error as error:
-            self._become_deaf(f"{type(error).__name__}: {error}")
+            self._fail(error)
         return False
 
     def hush(self) -> None:
@@ -72,7 +83,12 @@ class PostgreSQLEar(Ear):
         try:
             self._say_busy()
         except Error as error:
-            self._become_deaf(f"{type(error).__name__}: {error}")
+            self._fail(error)
+
+    def _fail(self, error: Error) -> None:
+        self._become_deaf(f"{type(error).__name__}: {error}")
+        if isinstance(error, Unanswered):
+            raise error
 
     def has_heard(self) -> bool:
         if self._connection is None:
@@ -87,11 +103,13 @@ class PostgreSQLEar(Ear):
         self._judge(heard, self._connection)
         return "" in heard
 
-    def close(self) -> None:
+    def say_goodbye(self) -> None:
         try:
             self._say_busy()
         except Error:
             logger.debug("%r cannot be told that this process ends", self.alias)
+
+    def close(self) -> None:
         self._disconnect()
 
     # The connection, and the proof that it hears
@@ -99,13 +117,14 @@ class PostgreSQLEar(Ear):
     def _connect(self) -> bool:
         self._connection = self._open()
         self._say_idle(self._connection)
-        _send(self._connection, f"LISTEN {CHANNEL}")
+        self._send(self._connection, f"LISTEN {CHANNEL}")
         self._begin_test()
         return True
 
     def _open(self) -> BaseDatabaseWrapper:
         connection = own_connection(self.alias, **OPTIONS)
-        connect(connection)
+        with within(self._deadline_seconds, connection):
+            connect(connection)
         return connection
 
     def _begin_test(self) -> None:
@@ -118,7 +137,7 @@ class PostgreSQLEar(Ear):
         self._tested_until = self._clock() + PROOF_SECONDS
         other = self._open()
         try:
-            _send(other, f"NOTIFY {CHANNEL}, '{self._test}'")
+            self._send(other, f"NOTIFY {CHANNEL}, '{self._test}'")
         finally:
             other.close()
 
@@ -139,7 +158,7 @@ class PostgreSQLEar(Ear):
     def _give_up(self, connection: BaseDatabaseWrapper) -> None:
         try:
             self._say_busy()
-            _send(connection, "UNLISTEN *")
+            self._send(connection, "UNLISTEN *")
         except Error:
             logger.debug("%r cannot be told that nobody listens", self.alias)
         self._become_deaf(
@@ -168,7 +187,8 @@ class PostgreSQLEar(Ear):
     # What this process's row says
 
     def _say_idle(self, connection: BaseDatabaseWrapper) -> bool:
-        is_news = say_idle(connection)
+        with within(self._deadline_seconds, connection):
+            is_news = say_idle(connection)
         if is_news or self._idle_since is None:
             self._idle_since = self._clock()
         self._say_again_at = self._clock() + SAY_AGAIN_SECONDS
@@ -177,7 +197,12 @@ class PostgreSQLEar(Ear):
     def _say_busy(self) -> None:
         if self._connection is not None and self._idle_since is not None:
             self._idle_since = None
-            say_busy(self._connection)
+            with within(self._deadline_seconds, self._connection):
+                say_busy(self._connection)
+
+    def _send(self, connection: BaseDatabaseWrapper, sql: str) -> None:
+        with within(self._deadline_seconds, connection), connection.cursor() as cursor:
+            cursor.execute(sql)
 
 
 def has_psycopg3() -> bool:
@@ -185,8 +210,3 @@ def has_psycopg3() -> bool:
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
     return bool(is_psycopg3)
-
-
-def _send(connection: BaseDatabaseWrapper, sql: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)

@@ -56,7 +56,7 @@ def test_a_lease_is_left_alone_for_a_third_of_its_time(holds, hold, now, databas
     now[0] += 19
 
     with statements(database) as words:
-        lost = holds.renew()
+        lost = holds.renew(database)
 
     assert (lost, words) == ([], [])
 
@@ -69,7 +69,7 @@ def test_all_leases_are_renewed_by_one_statement_for_the_time_that_is_over(
     now[0] += 20
 
     with statements(database) as words:
-        lost = holds.renew()
+        lost = holds.renew(database)
 
     assert (lost, words) == ([], ["UPDATE"])
     assert [until(job) for job in jobs] == [lease + 20 for lease in leases]
@@ -77,33 +77,33 @@ def test_all_leases_are_renewed_by_one_statement_for_the_time_that_is_over(
     assert [holds.lease_ends(job) for job in jobs] == [now[0] + LEASE - 1] * 5
 
 
-def test_the_ledger_knows_the_new_lease(holds, hold, now, ledger):
+def test_the_ledger_knows_the_new_lease(holds, hold, now, ledger, database):
     job = hold()
     lease = until(job)
     now[0] += 20
 
-    holds.renew()
+    holds.renew(database)
 
     [entry] = ledger.entries()
     assert set(entry.leases) == {lease, lease + 20}
 
 
-def test_a_renewed_job_is_settled(holds, hold, now):
+def test_a_renewed_job_is_settled(holds, hold, now, database):
     job = hold()
     now[0] += 20
-    holds.renew()
+    holds.renew(database)
 
     assert job.completed()
     assert row_of(job.handle) is None
 
 
-def test_a_lease_that_another_has_is_lost_and_the_others_are_renewed(holds, hold, now):
+def test_a_lease_that_another_has_is_lost_and_the_others_are_renewed(holds, hold, now, database):
     lost, kept = hold(), hold()
     lease = until(kept)
     lease_elsewhere(lost.handle)
     now[0] += 20
 
-    assert holds.renew() == [lost]
+    assert holds.renew(database) == [lost]
     assert until(kept) == lease + 20
 
 
@@ -113,7 +113,7 @@ def test_a_job_that_is_being_settled_is_not_renewed(holds, hold, now, database):
     lease = until(job)
     now[0] += 20
 
-    holds.renew()
+    holds.renew(database)
 
     assert until(job) == lease
     assert job.leases == (lease,)
@@ -125,13 +125,13 @@ def test_a_job_over_its_grab_for_is_not_renewed(holds, hold, now, database):
     now[0] += 21
 
     with statements(database) as words:
-        holds.renew()
+        holds.renew(database)
 
     assert words == []
     assert [entry.job for entry in holds.overdue()] == [job]
 
 
-def renew_and_lose_the_reply(holds, monkeypatch, *, is_made):
+def renew_and_lose_the_reply(holds, monkeypatch, database, *, is_made):
     """The database does as it was told or does not, and the connection breaks."""
     update = type(Job.objects.all()).update
 
@@ -142,17 +142,18 @@ def renew_and_lose_the_reply(holds, monkeypatch, *, is_made):
 
     with monkeypatch.context() as patch:
         patch.setattr(type(Job.objects.all()), "update", lose)
-        assert holds.renew() == []
+        with pytest.raises(OperationalError):
+            holds.renew(database)
 
 
 @pytest.mark.parametrize("is_made", [True, False])
 def test_after_a_lost_reply_the_row_has_the_old_lease_or_the_new_and_is_settled_by_either(
-    holds, hold, now, monkeypatch, is_made
+    holds, hold, now, monkeypatch, database, is_made
 ):
     job = hold()
     now[0] += 20
 
-    renew_and_lose_the_reply(holds, monkeypatch, is_made=is_made)
+    renew_and_lose_the_reply(holds, monkeypatch, database, is_made=is_made)
 
     assert until(job) in job.leases
     assert job.completed()
@@ -160,15 +161,15 @@ def test_after_a_lost_reply_the_row_has_the_old_lease_or_the_new_and_is_settled_
 
 @pytest.mark.parametrize("is_made", [True, False])
 def test_after_a_lost_reply_the_next_renewal_learns_what_became_of_it(
-    holds, hold, now, monkeypatch, is_made
+    holds, hold, now, monkeypatch, database, is_made
 ):
     job = hold()
     lease = until(job)
     now[0] += 20
-    renew_and_lose_the_reply(holds, monkeypatch, is_made=is_made)
+    renew_and_lose_the_reply(holds, monkeypatch, database, is_made=is_made)
 
     now[0] += 1
-    lost = holds.renew()
+    lost = holds.renew(database)
 
     assert lost == []
     assert until(job) in job.leases
@@ -212,9 +213,9 @@ def test_a_job_that_has_ended_is_not_interrupted(holds, hold, now):
     assert not interrupted.is_set()
 
 
-def test_releases_by_others_are_losses(holds, hold, now):
+def test_releases_by_others_are_losses(holds, hold, now, database):
     job = hold()
     Job.objects.filter(pk=job.pk).update(grabbed_until=0, grabs=F("grabs"))
     now[0] += 20
 
-    assert holds.renew() == [job]
+    assert holds.renew(database) == [job]

@@ -48,7 +48,7 @@ def test_a_zombie_has_nothing_to_say(start_with_short_leases, sleeper):
     assert handle.failure_log == [
         "The lease ended with no outcome: the worker that held the job died, or was away."
     ]
-    assert "completed" in other.output
+    other.wait_for("completed")
     assert "completed" not in zombie.output
     assert other.stop() == 0
     assert zombie.stop() == 0

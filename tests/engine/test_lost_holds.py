@@ -33,8 +33,8 @@ def test_a_lease_that_was_lost_is_told_of_once(database, job, now):
     lease_elsewhere(job.handle)
 
     now[0] = 2
-    at_first = holds.renew()
+    at_first = holds.renew(database)
     now[0] = 4
-    later = holds.renew()
+    later = holds.renew(database)
 
     assert (at_first, later) == ([job], [])

@@ -96,13 +96,18 @@ def working(any_thread_connects):
     """Have an engine work in a thread: `with working(alias, ability): ...`; or several aliases."""
 
     @contextmanager
-    def work(where, *abilities, lease_seconds=5, retry_seconds=0.1):
+    def work(where, *abilities, lease_seconds=5, retry_seconds=0.1, deadline_seconds=5):
         aliases = [where] if isinstance(where, str) else where
-        set_deadlines(aliases)
+        set_deadlines(aliases, deadline_seconds=deadline_seconds)
         client = TheSchwartz(aliases, retry_seconds=retry_seconds)
         for ability in abilities:
             client.can_do(ability)
-        terms = Terms(lease_seconds=lease_seconds, poll_seconds=0.1, threads=2)
+        terms = Terms(
+            lease_seconds=lease_seconds,
+            deadline_seconds=deadline_seconds,
+            poll_seconds=0.1,
+            threads=2,
+        )
         engine = Engine(client, Ledger(array("q", [0] * SIZE), aliases), terms)
         thread = threading.Thread(target=_run, args=[engine])
         thread.start()

@@ -16,20 +16,18 @@ from django_schwartz.checks import pool_too_small
 from django_schwartz.child import Orders
 from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
-from django_schwartz.engine import Terms
+from django_schwartz.engine import Terms, set_deadlines
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.logs import show_log
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
 from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
-from django_schwartz.upgrades import wait_for_migrations
+from django_schwartz.upgrades import LOOK_SECONDS, wait_for_migrations
 from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
-#: Seconds between two looks for migrations that are not applied.
-LOOK_SECONDS = 1
 #: Held back until there is somebody to stop.
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
@@ -147,21 +145,26 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any]) -> None:
         aliases = _checked(options["databases"] or conf().databases)
-        if not wait_for_migrations(aliases, pause=_pause):
+        set_deadlines(aliases, deadline_seconds=conf().deadline_seconds)
+        missing = wait_for_migrations(aliases, pause=_pause)
+        if missing is None:
             logger.info("stopped")
             return
-        client = self._client(options["workers"], options["databases"])
+        ready = [alias for alias in aliases if alias not in missing]
+        client = self._client(options["workers"], ready)
         client.queues = options["queues"] or []
         client.excluded_queues = options["excluded_queues"] or []
         run = self._supervise if options["processes"] else self._run_here
-        if run(client, options):
+        if run(client, options, missing):
             logger.info("the code changed: starting anew")
             start_anew()
 
-    def _supervise(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
+    def _supervise(
+        self, client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]
+    ) -> bool:
         """Run to the end; True if that is a change of the code."""
         _check_that_children_see(client.databases.aliases)
-        orders = _orders(client, options)
+        orders = _orders(client, options, missing)
         _check_that_pools_suffice(orders)
         supervisor = Supervisor(
             orders,
@@ -180,7 +183,9 @@ class Command(BaseCommand):
         logger.info("stopped")
         return bool(changes)
 
-    def _run_here(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
+    def _run_here(
+        self, client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]
+    ) -> bool:
         """The same in this process."""
         runner = Runner(
             client,
@@ -188,6 +193,7 @@ class Command(BaseCommand):
             until_done=options["until_done"],
             max_jobs=options["max_jobs"],
             healthcheck=options["healthcheck"],
+            missing=missing,
         )
         changes = _changes_of_code(runner.stop) if options["reload"] else []
         with stopping_on_signals(runner):
@@ -200,7 +206,7 @@ class Command(BaseCommand):
         return bool(changes)
 
     @staticmethod
-    def _client(workers: list[str] | None, databases: list[str] | None) -> TheSchwartz:
+    def _client(workers: list[str] | None, databases: list[str]) -> TheSchwartz:
         client = TheSchwartz(databases)
         if workers is None:
             client.can_do_all()
@@ -236,7 +242,7 @@ def _begin(client: TheSchwartz) -> None:
     logger.info("performing %s", ", ".join(client.all_abilities))
 
 
-def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
+def _orders(client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]) -> Orders:
     megabyte = 1_000_000
     limits = {
         "max_jobs": options["max_jobs"],
@@ -244,7 +250,8 @@ def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
         "max_age": options["max_age"],
     }
     return Orders(
-        databases=client.databases.aliases,
+        databases=[*client.databases.aliases, *missing],
+        missing=missing,
         names={alias: connections.settings[alias]["NAME"] for alias in connections},
         abilities=client.all_abilities if options["workers"] else None,
         queues=client.queues,
@@ -254,6 +261,7 @@ def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
             "threads": options["threads"],
             "async_concurrency": options["async_concurrency"],
             "lease_seconds": conf().lease_seconds,
+            "deadline_seconds": conf().deadline_seconds,
             "poll_seconds": options["delay"] or conf().poll_seconds,
             "until_done": options["until_done"],
             **{name: limit for name, limit in limits.items() if limit},

@@ -1,0 +1,108 @@
+"""D8: a server that is frozen. Its kernel still answers, so that no timeout of the network's is over."""
+
+import threading
+import time
+
+import pytest
+from django.db import connections
+
+from django_schwartz import Worker, register
+from django_schwartz.client import TheSchwartz
+from django_schwartz.models import ExitStatus, Job
+from tests.faults.test_several_databases import longest_wait
+from tests.waiting import until
+
+pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
+DEADLINE_SECONDS = 2
+
+
+@pytest.fixture
+def performed():
+    """The args of the jobs that were performed."""
+    args = []
+
+    @register
+    class Mail(Worker):
+        keep_exit_status_for = 1000
+
+        def work(self, job):
+            args.append(job.arg)
+            job.completed()
+
+    return args
+
+
+def dispatch_for(seconds, client):
+    """Dispatch a job every 20 ms; give the handles."""
+    handles, pause, end = [], threading.Event(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        handles.append(client.dispatch_async("Mail", len(handles)))
+        pause.wait(0.02)
+    return handles
+
+
+@pytest.mark.parametrize("seconds_idle", [0, 1], ids=["at work", "idle"])
+def test_a_frozen_database_holds_up_no_job_of_another_for_longer_than_the_deadline(
+    broken, database, working, client, performed, seconds_idle
+):
+    TheSchwartz(["broken"]).dispatch_async("Mail", "before")
+    connections["broken"].close()
+    terms = {"lease_seconds": 60, "retry_seconds": 2, "deadline_seconds": DEADLINE_SECONDS}
+
+    with working([database, "broken"], "Mail", **terms):
+        until(lambda: performed == ["before"])
+        threading.Event().wait(seconds_idle)
+        broken.freeze()
+        threads = threading.active_count()
+        handles = dispatch_for(12, client)
+        most = threading.active_count() - threads
+        until(lambda: not Job.objects.using(database).exists())
+        longest = longest_wait(database)
+        broken.thaw()
+        after = TheSchwartz(["broken"]).dispatch_async("Mail", "after")
+        until(lambda: not after.is_pending)
+        connections["broken"].close()
+
+    print(f"{len(handles)} jobs, the longest wait {longest:.2f} s, {most} threads more")
+    assert sorted(performed, key=str) == sorted([*range(len(handles)), "before", "after"], key=str)
+    assert longest < DEADLINE_SECONDS + 1
+    assert most <= 1
+
+
+def test_leases_in_the_other_databases_are_renewed_and_jobs_in_the_frozen_one_are_not_lost(
+    broken, database, working, client
+):
+    begun, go_on, ended = [], threading.Event(), []
+
+    @register
+    class Long(Worker):
+        keep_exit_status_for = 1000
+
+        def work(self, job):
+            begun.append(job.arg)
+            go_on.wait(60)
+            ended.append(job.arg)
+            job.completed()
+
+    frozen = TheSchwartz(["broken"]).dispatch_async("Long", "frozen")
+    other = client.dispatch_async("Long", "other")
+    connections["broken"].close()
+    terms = {"lease_seconds": 6, "retry_seconds": 1, "deadline_seconds": DEADLINE_SECONDS}
+
+    with working([database, "broken"], "Long", **terms):
+        until(lambda: len(begun) == 2)
+        broken.freeze()
+        threading.Event().wait(10)  # longer than a lease
+        row = Job.objects.using(database).get()
+        is_held = Job.objects.using(database).grabbed().exists()
+        go_on.set()
+        until(lambda: not other.is_pending)
+        broken.thaw()
+        until(lambda: not frozen.is_pending, 40)
+        connections["broken"].close()
+
+    assert is_held
+    assert row.grabs == 1
+    assert begun.count("other") == 1
+    assert set(ended) == {"other", "frozen"}
+    assert ExitStatus.objects.using("broken").get().status == 0
