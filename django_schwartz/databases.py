@@ -111,8 +111,8 @@ class Databases:
         return next((a for a in self.aliases if connections[a].in_atomic_block), None)
 
     def lives(self, alias: str) -> bool:
-        """Whether it was not found dead, however long ago, since it served last."""
-        return self._deaths.cause(alias) is None
+        """Whether it is one of these, and was not found dead since it served last."""
+        return alias in self.aliases and self._deaths.cause(alias) is None
 
     def is_dead(self, alias: str) -> bool:
         return self._deaths.age(alias) <= self.retry_seconds

@@ -109,7 +109,8 @@ def test_an_unknown_key_is_improperly_configured_and_the_known_ones_are_told(set
 
     assert str(raised.value) == (
         "SCHWARTZ has no key 'RETRY_SECOND'. Known: DATABASES, PRIORITIZE, FLOOR, BATCH_SIZE, "
-        "STRICT_REMOVE_ABILITY, RETRY_SECONDS, POLL_SECONDS, LEASE_SECONDS, MAX_ARG_BYTES."
+        "STRICT_REMOVE_ABILITY, RETRY_SECONDS, POLL_SECONDS, LEASE_SECONDS, DEADLINE_SECONDS, "
+        "MAX_ARG_BYTES."
     )
 
 

@@ -60,6 +60,17 @@ def test_a_dispatch_says_what_is_missing_each_time(lost_client):
             lost_client.dispatch_async("Add", {"numbers": [1, 2]})
 
 
+def test_a_dispatch_says_how_to_make_the_tables(lost_client, dead_database):
+    lost_client.databases.aliases.append(dead_database)
+
+    with pytest.raises(AllDatabasesDead) as raised:
+        lost_client.dispatch_async("Add")
+
+    told = str(raised.value)
+    assert told.endswith("). Run manage.py migrate --database empty.")
+    assert "'dead': " in told
+
+
 def test_a_dispatch_of_many_says_what_is_missing_each_time(lost_client):
     for _ in range(2):
         with pytest.raises(AllDatabasesDead, match=r"'empty': .*django_schwartz_"):

@@ -1,13 +1,15 @@
 """Upgrades: workers wait for migrations, and migrations harm no worker that runs."""
 
+import json
 import signal
 
 import pytest
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.management import call_command
-from django.db import migrations, models
+from django.db import connections, migrations, models
 from django.db.migrations.loader import MigrationLoader
 
+from django_schwartz.client import TheSchwartz
 from django_schwartz.upgrades import wait_for_migrations
 from tests.app.models import Trace
 from tests.waiting import until
@@ -81,6 +83,52 @@ def test_migrations_stop_no_worker_that_runs(migrate, client, manage, tmp_path):
 
     assert [handle.failures for handle in handles] == [0] * 30
     assert process.poll() is None
+
+
+@pytest.fixture
+def second(database, add_database, tmp_path):
+    """The alias of a second database of the same kind, which lacks the latest migration."""
+    if database == "sqlite":
+        add_database("second", NAME=str(tmp_path / "second.sqlite3"))
+    else:
+        with connections[database].cursor() as cursor:
+            cursor.execute("CREATE SCHEMA second")
+        add_database("second", OPTIONS={"options": "-c search_path=second"})
+    call_command("migrate", "django_schwartz", "0001", database="second", verbosity=0)
+    yield "second"
+    if database != "sqlite":
+        with connections[database].cursor() as cursor:
+            cursor.execute("DROP SCHEMA second CASCADE")
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_database_without_its_migrations_is_waited_for_alone(second, database, manage, processes):
+    here = TheSchwartz([database]).dispatch_async("Note", "here")
+    process = manage(
+        "runschwartz",
+        "--no-reload",
+        "--processes",
+        processes,
+        DJANGO_SCHWARTZ_TEST_DATABASES=json.dumps({second: connections.settings[second]}),
+        DJANGO_SCHWARTZ_TEST_SETTINGS=json.dumps({"DATABASES": [database, second]}),
+    )
+    waiting = lines_until(process, "waiting")
+
+    until(lambda: not here.is_pending)
+    call_command("migrate", "django_schwartz", database=second, verbosity=0)
+    there = TheSchwartz([second]).dispatch_async("Note", "there")
+    until(lambda: not there.is_pending)
+    process.terminate()
+    rest, _ = process.communicate(timeout=40)
+
+    assert waiting[-1].endswith(
+        f"WARNING waiting for `manage.py migrate` to apply {LATEST} in {second!r}, and working in"
+        " the other databases\n"
+    )
+    assert rest.count(f"INFO {second!r} has its migrations now: working there, too\n") == 1
+    assert not any(word in rest for word in ("WARNING", "ERROR", "waiting")), rest
+    assert (process.returncode, here.exit_status, there.exit_status) == (0, 0, 0)
 
 
 def test_what_is_missing_is_told_once_however_often_it_is_looked_for(migrate, database, caplog):

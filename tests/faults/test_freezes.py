@@ -1,4 +1,4 @@
-"""D8: a server that is frozen. Its kernel still answers, so that no timeout of the network's is over."""
+"""D8: a server that is frozen: its kernel still answers, so no timeout of the network's ends."""
 
 import threading
 import time

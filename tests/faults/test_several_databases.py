@@ -10,12 +10,14 @@ from django.db import connections
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import ExitStatus, Job
+from tests.engine.conftest import Running
 from tests.threads import in_threads
 from tests.waiting import until
 
 pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
 
 LEASE_SECONDS = 4
+DEADLINE_SECONDS = 2
 
 
 @pytest.fixture
@@ -36,7 +38,12 @@ def start(manage, three):
 
     def start(*options):
         more = {alias: connections.settings[alias] for alias in three[1:]}
-        queue = {"DATABASES": three, "LEASE_SECONDS": LEASE_SECONDS, "RETRY_SECONDS": 1}
+        queue = {
+            "DATABASES": three,
+            "LEASE_SECONDS": LEASE_SECONDS,
+            "RETRY_SECONDS": 1,
+            "DEADLINE_SECONDS": DEADLINE_SECONDS,
+        }
         return manage(
             "runschwartz",
             "--no-reload",
@@ -113,6 +120,35 @@ def test_a_dead_one_of_three_refuses_no_dispatch_and_delays_no_job_of_the_others
     await_all(load.handles, three)
     assert max(map(longest_wait, three[:2])) < 1
     assert load.slowest < 1
+
+
+def test_a_frozen_one_of_three_delays_no_job_of_the_others_for_longer_than_the_deadline(
+    broken, three, start, any_thread_connects
+):
+    early = [TheSchwartz([alias]).dispatch_async("Note") for alias in three]
+    connections["broken"].close()
+    running = Running(start("--processes", 2))
+    until(lambda: not any(handle.is_pending for handle in early))
+    children = running.children
+    connections["broken"].close()
+    ExitStatus.objects.all().delete()  # it waited for the worker's start
+    with Load(three[:2]) as load:
+        until(lambda: len(load.handles) > 50)
+        broken.freeze()
+        number = len(load.handles)
+        until(lambda: len(load.handles) > number + 1000, 60)
+        broken.thaw()
+    late = [TheSchwartz(["broken"]).dispatch_async("Note") for _ in range(20)]
+    connections["broken"].close()
+
+    handles = [*early[1:], *load.handles]
+    await_all([handle for handle in handles if handle.alias != "broken"], three[:2])
+    until(lambda: not any(handle.is_pending for handle in late), 40)
+    longest = max(map(longest_wait, three[:2]))
+    print(f"{len(load.handles)} jobs, the longest wait {longest:.2f} s")
+    assert longest < DEADLINE_SECONDS + 1
+    assert running.children == children
+    assert running.stop() == 0, running.output
 
 
 def test_a_database_is_retired_once_a_worker_of_its_own_has_done_what_is_left(broken, three, start):
