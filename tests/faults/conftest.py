@@ -13,6 +13,7 @@ from django.db import connections
 from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.engine import SIZE, Engine, Ledger, Terms, set_deadlines
+from django_schwartz.torture.hosts import library_of_wrong_clocks
 from tests import postgres
 from tests.conftest import ROOT
 from tests.faults.wire import Wire
@@ -28,7 +29,7 @@ class Broken:
         return lambda *arguments: self._tell(verb, *arguments)
 
     def _tell(self, *words):
-        self.keeper.stdin.write(" ".join(words) + "\n")
+        self.keeper.stdin.write(" ".join(map(str, words)) + "\n")
         self.keeper.stdin.flush()
         assert self.keeper.stdout.readline() == "done\n"
 
@@ -37,14 +38,14 @@ class Broken:
         return {"NAME": "postgres", "USER": "postgres", "HOST": self.folder, "PORT": ""}
 
 
-@pytest.fixture(scope="session")
-def broken_server():
-    """One for all tests, whose queue's tables are there."""
+@contextmanager
+def kept(*arguments):
+    """A server of the keeper's."""
     binaries = next(postgres.installations(), None)
     if binaries is None:
         pytest.skip("no PostgreSQL is installed, so that none can be broken")
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.keeper", binaries],
+        [sys.executable, "-m", "tests.faults.keeper", binaries, *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -59,16 +60,40 @@ def broken_server():
     keeper.stdout.close()
 
 
+@pytest.fixture(scope="session")
+def broken_server():
+    """One for all tests, whose queue's tables are there."""
+    with kept() as server:
+        yield server
+
+
 @pytest.fixture
 def broken(broken_server, add_database, database):
     """That server, with an empty queue on its alias `broken`."""
     assert database == "postgresql"
     add_database("broken", **broken_server.settings)
-    call_command("migrate", "django_schwartz", database="broken", verbosity=0)
-    call_command("migrate", "app", database="broken", verbosity=0, run_syncdb=True)
+    migrate("broken")
     with connections["broken"].cursor() as cursor:
         cursor.execute("TRUNCATE django_schwartz_job, django_schwartz_exitstatus CASCADE")
     return broken_server
+
+
+@pytest.fixture
+def clocked(add_database, database):
+    """A server whose clock can be set, with an empty queue on its alias `clocked`."""
+    library = library_of_wrong_clocks()
+    if library is None:
+        pytest.skip("no libfaketime (apt-get install faketime)")
+    with kept(library) as server:
+        add_database("clocked", **server.settings)
+        migrate("clocked")
+        yield server
+        connections["clocked"].close()
+
+
+def migrate(alias):
+    call_command("migrate", "django_schwartz", database=alias, verbosity=0)
+    call_command("migrate", "app", database=alias, verbosity=0, run_syncdb=True)
 
 
 @pytest.fixture

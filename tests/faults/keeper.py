@@ -1,7 +1,8 @@
 """A PostgreSQL to break: kept by this module, run as a program, for as long as it has an input.
 
 Each line of the input is a command; each gets a line of output when it is done. SIGHUP restarts the
-server at once, for those who have but its number.
+server at once, for those who have but its number. With a library of libfaketime's as the second
+argument the server has a clock of its own.
 """
 
 from __future__ import annotations
@@ -24,8 +25,17 @@ OPTIONS = ("-c", "max_connections=40", "-c", "superuser_reserved_connections=1")
 class Server:
     """A cluster in the folder, served by these binaries."""
 
-    def __init__(self, binaries: Path, folder: Path, account: dict) -> None:
+    def __init__(self, binaries: Path, folder: Path, account: dict, library: str = "") -> None:
         self._binaries, self._folder, self._account = binaries, folder, account
+        self._clock, self._faking = folder / "clock", {}
+        if library:
+            self.set_clock("0")
+            self._faking = {
+                "LD_PRELOAD": library,
+                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
         self._log = (folder / "log").open("w")
         self._data = folder / "data"
         initdb = [binaries / "initdb", *postgres.INITDB_OPTIONS, "-D", self._data]
@@ -37,7 +47,7 @@ class Server:
         return subprocess.Popen(
             command,
             cwd=self._folder,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **self._faking},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -62,6 +72,12 @@ class Server:
         self.down(how)
         self.up()
 
+    def set_clock(self, seconds: str) -> None:
+        """Have the clock be ahead by so many seconds."""
+        new = self._clock.with_suffix(".new")
+        new.write_text(f"{int(seconds):+d}\n")
+        new.rename(self._clock)
+
     def freeze(self) -> None:
         for pid in self._processes():
             send(pid, signal.SIGSTOP)
@@ -78,7 +94,7 @@ class Server:
         return [self._server.pid, *children_of(self._server.pid)]
 
 
-def keep(binaries: Path) -> None:
+def keep(binaries: Path, library: str = "") -> None:
     """Serve until standard input ends; print the folder, which is the socket's too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     place = postgres.fastest_place()
@@ -89,7 +105,7 @@ def keep(binaries: Path) -> None:
             if not postgres.can_run(binaries, account):
                 binaries = postgres.copied(binaries, folder)
             postgres.give(folder, account)
-        server = Server(binaries, folder, account)
+        server = Server(binaries, folder, account, library)
         signal.signal(signal.SIGHUP, lambda *_: server.restart("immediate"))
         try:
             print(folder, flush=True)
@@ -102,4 +118,4 @@ def keep(binaries: Path) -> None:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    keep(Path(sys.argv[1]), *sys.argv[2:])
