@@ -1,15 +1,18 @@
 """D8, D11, D12, D14, D16, D20 to D23: servers that freeze, are full, locked, or take no writes."""
 
 import threading
+import time
 
 import pytest
 from django.core.management import call_command
 from django.db import connections, transaction
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.models import Job
+from django_schwartz.exceptions import AllDatabasesDead
+from django_schwartz.models import FuncMap, Job
 from tests import pgbouncer
 from tests.faults.conftest import asking_first
+from tests.threads import in_threads
 from tests.waiting import until
 
 postgresql = pytest.mark.only_on("postgresql")
@@ -48,11 +51,14 @@ def test_a_full_disk_sends_dispatches_to_the_next_database_until_there_is_room(
 
     limit_pages(pages)
     refused = client.dispatch_async("Mail", "x" * 100_000)
+    kept = [job.arg for job in Job.objects.using("full")]
     limit_pages(10 * pages)
     until(lambda: not client.databases.is_dead("full"))
     taken = client.dispatch_async("Mail", "x" * 100_000)
 
     assert refused.alias == database
+    assert refused.job.arg == "x" * 100_000
+    assert kept == [None]
     assert taken.alias == "full"
     assert Job.objects.using("full").count() == 2
 
@@ -66,16 +72,78 @@ def limit_pages(number):
 
 @postgresql
 def test_serializable_sessions_perform_each_job_once(
-    database, add_database, working, client, performed
+    database, add_database, working, client, performed, caplog
 ):
     alias = with_settings(add_database, database, "-c default_transaction_isolation=serializable")
-    handles = [client.dispatch_async("Mail", number) for number in range(100)]
+    handles = [client.dispatch_async("Mail", number) for number in range(300)]
 
-    with working(alias, "Mail"), working(alias, "Mail"):
+    with working(alias, "Mail"), working(alias, "Mail"), working(alias, "Mail"):
         until(lambda: not any(handle.is_pending for handle in handles), 40)
 
-    assert sorted(performed) == list(range(100))
+    assert sorted(performed) == list(range(300))
     assert {handle.failures for handle in handles} == {0}
+    assert "cannot be used" not in caplog.text
+
+
+@postgresql
+def test_a_dispatch_of_many_that_loses_a_deadlock_is_made_again(database, client, caplog):
+    """Each waits for a uniqkey that the other has; PostgreSQL ends the one that waited first."""
+    FuncMap.objects.get_or_make("Mail", using=database)
+    has_b = threading.Barrier(2, timeout=20)
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+    def crossing():
+        with transaction.atomic(using=database), connections[database].cursor() as cursor:
+            cursor.execute("SET LOCAL deadlock_timeout = '20s'")
+            TheSchwartz().dispatch_async("Mail", uniqkey="b")
+            has_b.wait()
+            until(waits_for_a_key)
+            return TheSchwartz().dispatch_async("Mail", uniqkey="a")
+
+    def waits_for_a_key():
+        with connections[database].cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+            return cursor.fetchone()
+
+    def dispatching():
+        has_b.wait()
+        return TheSchwartz().dispatch_jobs(Job(funcname="Mail", uniqkey=key) for key in "ab")
+
+    first, handles = in_threads(crossing, dispatching)
+    with connections[database].cursor() as cursor:
+        until(lambda: cursor.execute(deadlocks) or cursor.fetchone()[0])
+
+    assert handles[0] == first
+    assert [handle.is_duplicate for handle in handles] == [True, True]
+    assert Job.objects.count() == 2
+    assert "cannot be used" not in caplog.text
+
+
+@postgresql
+def test_when_all_databases_are_dead_each_is_named_and_a_worker_waits_for_them_in_peace(
+    broken, dead_database, working, performed
+):
+    both = ["broken", dead_database]
+    before = TheSchwartz(["broken"]).dispatch_async("Mail", "before")
+    connections["broken"].close()
+    broken.down("immediate")
+
+    with working(both, "Mail", retry_seconds=30) as thread:
+        threading.Event().wait(1)
+        with pytest.raises(AllDatabasesDead) as raised:
+            TheSchwartz(both).dispatch_async("Mail")
+        began = time.process_time()
+        threading.Event().wait(3)
+        busy = time.process_time() - began
+        broken.up()
+        until(lambda: not before.is_pending)
+        assert thread.is_alive()
+
+    print(f"{busy:.2f} s of processor time in 3 s")
+    assert list(raised.value.causes) == both
+    assert all(repr(alias) in str(raised.value) for alias in both)
+    assert busy < 1
+    assert performed == ["before"]
 
 
 @postgresql

@@ -1,5 +1,8 @@
 """D1, D2: the server restarts while the queue idles, and while it works."""
 
+import time
+from datetime import timedelta
+
 import pytest
 from django.db import connections
 
@@ -13,16 +16,21 @@ pytestmark = pytest.mark.only_on("postgresql")
 
 @pytest.mark.parametrize("how", ["fast", "immediate", "crash"])
 def test_an_idle_worker_goes_on_when_the_server_is_back(broken, working, performed, how):
-    with working("broken", "Mail") as thread:
+    with working("broken", "Mail", retry_seconds=30) as thread:
         TheSchwartz(["broken"]).dispatch_async("Mail", "before")
         until(lambda: performed == ["before"])
+        held = TheSchwartz(["broken"]).dispatch_async("Mail", "later", run_after=timedelta(hours=1))
 
         connections["broken"].close()
         broken.restart(how)
+        began = time.monotonic()
         TheSchwartz(["broken"]).dispatch_async("Mail", "after")
 
         until(lambda: performed == ["before", "after"])
+        seconds = time.monotonic() - began
         assert thread.is_alive()
+        assert held.is_pending
+    assert seconds < 1
 
 
 def test_an_outcome_waits_for_the_server(broken, working):

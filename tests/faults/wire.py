@@ -13,8 +13,9 @@ RESET = struct.pack("ii", 1, 0)
 class Wire:
     """Listens on `port`, and passes on to the server what comes, and back.
 
-    `lose_reply_to(text)` passes on the next bytes that hold the text, and then cuts the connection
-    that they came by, once the server has replied.
+    `stall()` passes on nothing more, and tells nobody. `lose_reply_to(text)` passes on the next
+    bytes that hold the text, and then cuts the connection that they came by, once the server has
+    replied.
     """
 
     def __init__(self, host, port):
@@ -23,6 +24,8 @@ class Wire:
         self.port = self._listener.getsockname()[1]
         self._ends = set()
         self._lost = None
+        self._flows = threading.Event()
+        self._flows.set()
         self.has_lost = threading.Event()
 
     def __enter__(self):
@@ -32,10 +35,18 @@ class Wire:
     def __exit__(self, *exception):
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.flow()
         self.reset()
 
     def lose_reply_to(self, text):
         self._lost = text.encode()
+
+    def stall(self):
+        self._flows.clear()
+
+    def flow(self):
+        """Pass on what comes from now on, and what came meanwhile."""
+        self._flows.set()
 
     def reset(self):
         """Reset every connection."""
@@ -74,6 +85,7 @@ class Wire:
                 if self._lost and self._lost in data:
                     self._lost = None
                     losing.set()
+                self._flows.wait()
                 server.sendall(data)
         self._close(client)
         self._close(server)
