@@ -52,6 +52,26 @@ def test_the_args_of_candidates_are_not_read(client, database, dialect):
     assert not re.search(r"\barg\b", candidates)
 
 
+# Letters of four bytes
+
+MUSIC = "\N{MUSICAL SYMBOL G CLEF}\N{SNOWMAN}"
+
+
+def test_letters_of_four_bytes_are_kept_in_every_column_of_text(client, dialect):
+    named = client.dispatch_async(f"Late {MUSIC}")
+    handle = client.dispatch_async(
+        "Late", {MUSIC: MUSIC}, uniqkey=MUSIC, coalesce=MUSIC, queue_name=MUSIC
+    )
+    client.find_job_with_coalescing_value("Late", MUSIC).failed(MUSIC)
+
+    job = client.lookup_job(handle)
+    assert client.lookup_job(named).funcname == f"Late {MUSIC}"
+    assert job.arg == {MUSIC: MUSIC}
+    assert (job.uniqkey, job.coalesce, job.queue_name) == (MUSIC, MUSIC, MUSIC)
+    assert handle.failure_log == [MUSIC]
+    assert client.dispatch_async("Late", uniqkey=MUSIC) == handle
+
+
 # After 2038
 
 

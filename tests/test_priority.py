@@ -63,6 +63,24 @@ def test_priorities_may_be_negative(client, dialect, performed):
     assert performed == [32_767, 0, -1, -32_768]
 
 
+def test_the_extremes_and_null_are_in_their_places(client, dialect, performed):
+    handles = dispatch(client, -32_768, 32_767, 0, 1, -1)
+    Job.objects.filter(pk=handles[2].jobid).update(priority=None)
+
+    work_until_done()
+
+    assert performed == [32_767, 1, 0, -1, -32_768]
+
+
+@pytest.mark.parametrize("priority", [2**31, 32_768, -32_769])
+def test_a_priority_beyond_them_is_refused_and_leaves_the_database_alive(client, priority):
+    with pytest.raises(ValueError, match="must lie between"):
+        client.dispatch_async("Remember", priority=priority)
+
+    assert client.databases.causes == {}
+    assert not Job.objects.exists()
+
+
 def test_a_job_dispatched_without_a_priority_has_0(client):
     handle = client.dispatch_async("Remember")
 

@@ -16,6 +16,7 @@ from django_schwartz import Worker, register
 from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.models import ExitStatus, Job
 from django_schwartz.serializers import decode_arg, encode_arg, storable_text
+from tests.rows import statements
 
 
 def stored():
@@ -283,10 +284,25 @@ def test_an_arg_of_more_bytes_is_a_value_error_that_says_what_to_do(
 ):
     settings.SCHWARTZ = {"DATABASES": [database], "MAX_ARG_BYTES": 10}
 
-    with pytest.raises(ValueError, match=r"bytes, more than SCHWARTZ.*: store it elsewhere"):
+    with (
+        statements(database) as words,
+        pytest.raises(ValueError, match=r"bytes, more than SCHWARTZ.*: store it elsewhere"),
+    ):
         client.dispatch_async("echo", arg)
 
+    assert words == []
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("arg", [b"x" * 100_000_000, "x" * 100_000_000], ids=["bytes", "text"])
+def test_an_arg_of_100_megabytes_is_refused_before_any_statement(client, database, arg):
+    with (
+        statements(database) as words,
+        pytest.raises(ValueError, match=r"The arg has 100,000,00\d bytes, more than"),
+    ):
+        client.dispatch_async("echo", arg)
+
+    assert words == []
 
 
 def test_an_arg_that_is_too_long_leaves_the_callers_transaction_usable(client, settings, database):

@@ -1,6 +1,7 @@
 """The hands: what they grab is held, even if the database's reply is lost."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Job
 
+#: Seconds between two looks for what was grabbed unheard of.
+LOOK_SECONDS = 1
 #: The shortest lease, in seconds, that a short grab_for makes.
 SHORTEST_SECONDS = 5
 
@@ -35,26 +38,43 @@ class Hands:
         self._abilities = abilities
         self._ledger = ledger
         self._lease_seconds = lease_seconds
-        #: By alias, a grab whose reply did not come, and when it was made.
-        self._unanswered: dict[str, tuple[Lease, float]] = {}
+        #: By alias, the grabs whose replies did not come, and when each was made; and when to look
+        #: for what they grabbed.
+        self._unanswered: dict[str, list[tuple[Lease, float]]] = defaultdict(list)
+        self._look_at: dict[str, float] = defaultdict(float)
 
     @property
     def has_abilities(self) -> bool:
         return bool(self._abilities())
 
     def take(self, alias: str, grab: Callable[[Lease], list[Job]]) -> list[Job]:
-        """What the grab grabs; or what the one before it grabbed, whose reply was lost."""
+        """What the grab grabs; or what one before it grabbed, whose reply was lost."""
         terms = self.client.lease(self._abilities(), alias)
-        if alias in self._unanswered:
-            lease, leased_at = self._unanswered[alias]
-            found = _found(alias, lease)
-            self._hold(alias, found, terms, lease, leased_at)
-            if found:
-                return found
+        if found := self._find(alias, terms):
+            return found
         lease, leased_at = self._shortened(terms), time.monotonic()
-        grabbed = self._grab(alias, grab, lease, leased_at) if lease.seconds else []
+        if not lease.seconds:
+            return []
+        grabbed = self._grab(alias, grab, lease, leased_at)
         self._hold(alias, grabbed, terms, lease, leased_at)
         return grabbed
+
+    def _find(self, alias: str, terms: Lease) -> list[Job]:
+        """What was grabbed unheard of. A grab may yet commit that has not: it is looked for again.
+
+        So does one that waits for a standby, as long as its lease would be.
+        """
+        now = time.monotonic()
+        if not self._unanswered[alias] or now < self._look_at[alias]:
+            return []
+        self._look_at[alias] = now + LOOK_SECONDS
+        for lease, leased_at in list(self._unanswered[alias]):
+            if found := _found(alias, lease):
+                self._hold(alias, found, terms, lease, leased_at)
+                return found
+        lives = self._unanswered[alias]
+        self._unanswered[alias] = [x for x in lives if now < x[1] + self._lease_seconds]
+        return []
 
     def _hold(
         self, alias: str, jobs: list[Job], terms: Lease, lease: Lease, leased_at: float
@@ -66,7 +86,8 @@ class Hands:
                 leased_at=leased_at,
                 grab_for=terms.seconds[job.func_id],
             )
-        self._unanswered.pop(alias, None)
+        unanswered = self._unanswered[alias]
+        self._unanswered[alias] = [entry for entry in unanswered if entry[0] is not lease]
         self._ledger.open_grab = 0
 
     def _shortened(self, terms: Lease) -> Lease:
@@ -77,7 +98,7 @@ class Hands:
         self, alias: str, grab: Callable[[Lease], list[Job]], lease: Lease, leased_at: float
     ) -> list[Job]:
         self._ledger.open_grab = lease.number
-        self._unanswered[alias] = lease, leased_at
+        self._unanswered[alias].append((lease, leased_at))
         return grab(lease)
 
 

@@ -1,19 +1,24 @@
-"""D9, D10: a primary is gone, and its synchronous standby takes over."""
+"""D9, D10: a primary is gone, and its synchronous standby takes over; or that is away."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.db import connections
 
+from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import ExitStatus
 from tests.distribution.load import performed, working_through_it
+from tests.faults.conftest import working as working
 from tests.threads import in_threads
 from tests.waiting import until
 
 pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
 
+DEADLINE_SECONDS = 2
 #: Which session waits for the standby.
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
@@ -78,3 +83,47 @@ def test_while_the_only_synchronous_standby_is_away_a_dispatch_waits_for_it(pair
 
     assert is_waiting
     assert handle.is_pending
+
+
+@pytest.fixture
+def performed_jobs():
+    """The args of the jobs of Mail that were performed."""
+    args = []
+
+    @register
+    class Mail(Worker):
+        keep_exit_status_for = 1000
+
+        def work(self, job):
+            args.append(job.arg)
+            job.completed()
+
+    return args
+
+
+def test_while_the_standby_is_away_no_job_of_another_database_waits_for_longer_than_the_deadline(
+    pair, migrated, database, working, performed_jobs
+):
+    alias = migrated("pair", **pair.place.settings)
+    client, other = TheSchwartz([alias]), TheSchwartz([database])
+    terms = {"lease_seconds": 60, "retry_seconds": 1, "deadline_seconds": DEADLINE_SECONDS}
+    held = [client.dispatch_async("Mail", n, run_after=timedelta(seconds=5)) for n in range(5)]
+
+    with working([database, alias], "Mail", **terms):
+        pair.stop_standby()
+        connections[alias].close()
+        waits, end = [], time.monotonic() + 12
+        while time.monotonic() < end:
+            began = time.monotonic()
+            handle = other.dispatch_async("Mail", "other")
+            until(lambda handle=handle: not handle.is_pending)
+            waits.append(time.monotonic() - began)
+        hung = pair.ask(0, WAITING)
+        pair.start_standby()
+        until(lambda: not any(handle.is_pending for handle in held), 60)
+        connections[alias].close()
+
+    print(f"the longest of {len(waits)} waits {max(waits):.2f} s; a commit hung: {bool(hung)}")
+    assert max(waits) < DEADLINE_SECONDS + 1
+    assert {handle.exit_status for handle in held} == {0}
+    assert {*performed_jobs} == {*range(5), "other"}
