@@ -15,6 +15,7 @@ from math import inf
 
 from django.db import Error, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from django_schwartz.dialects import dialect_of
 
@@ -35,15 +36,20 @@ class Watch:
         self.connection = connection
         self.until = until
         self.was_cut = False
+        self._number: int | None = None
+        self.learn_socket()
+
+    def learn_socket(self) -> None:
+        """For the thread that has the connection: mysqlclient lets no other ask for it."""
+        self._number = dialect_of(self.connection).fileno(self.connection)
 
     def cut(self) -> None:
         """Shut the socket; what is not connected yet is looked at again."""
-        number = dialect_of(self.connection).fileno(self.connection)
-        if number is None:
+        if self._number is None or self.connection.connection is None:
             self.until = time.monotonic() + LOOK_SECONDS
             return
         self.was_cut, self.until = True, inf
-        with suppress(OSError), socket.socket(fileno=os.dup(number)) as double:
+        with suppress(OSError), socket.socket(fileno=os.dup(self._number)) as double:
             double.shutdown(socket.SHUT_RDWR)
 
 
@@ -70,6 +76,13 @@ class Watchdog:
         with self._changed:
             self._watches.discard(watch)
 
+    def learn(self, connection: BaseDatabaseWrapper, **_: object) -> None:
+        """A connection was made: its thread may be in such a block."""
+        with self._changed:
+            for watch in self._watches:
+                if watch.connection is connection:
+                    watch.learn_socket()
+
     def _run(self) -> None:
         with self._changed:
             while True:
@@ -83,6 +96,7 @@ class Watchdog:
 
 
 _watchdog = Watchdog()
+connection_created.connect(_watchdog.learn)
 
 
 @contextmanager

@@ -340,7 +340,7 @@ class Dialect:
         return f"({self.later_us} + 999999) {self.divide} 1000000"
 
     def fileno(self, connection: BaseDatabaseWrapper) -> int | None:
-        """The socket of a connection to a server; None while there is none. For any thread."""
+        """The socket of a connection to a server; None while there is none."""
         try:
             return int(connection.connection.fileno())
         except Exception:  # noqa: BLE001 - each driver has its own for what is closed, or not there
