@@ -41,6 +41,8 @@ def pytest_report_header(config):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "only_on(*aliases): the databases that the test is about")
+    if only := config.getoption("database"):
+        os.environ["DJANGO_SCHWARTZ_TEST_ONLY"] = only
 
 
 def pytest_generate_tests(metafunc):

@@ -182,6 +182,8 @@ class Command(BaseCommand):
 
     def _run_here(self, client: TheSchwartz, options: dict[str, Any]) -> bool:
         """The same in this process."""
+        if not options["workers"]:
+            client.can_do_all()
         runner = Runner(
             client,
             delay=options["delay"] or conf().poll_seconds,
@@ -203,7 +205,7 @@ class Command(BaseCommand):
     def _client(workers: list[str] | None, databases: list[str] | None) -> TheSchwartz:
         client = TheSchwartz(databases)
         if workers is None:
-            client.can_do_all()
+            client.can_do_registered()
         try:
             for name in workers or []:
                 client.can_do(name)
@@ -233,7 +235,7 @@ def _pause() -> bool:
 def _begin(client: TheSchwartz) -> None:
     """Let signals come, now that there is somebody to stop."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    logger.info("performing %s", ", ".join(client.all_abilities))
+    logger.info("performing %s", ", ".join(client.all_abilities) or "tasks")
 
 
 def _orders(client: TheSchwartz, options: dict[str, Any]) -> Orders:
