@@ -40,6 +40,10 @@ class Abilities:
         for alias in filter(self.databases.lives, list(self.databases.aliases)):
             with self.databases.failing_over(alias, revives=False):
                 self._find_workers(alias, self._looked_up)
+        self.can_do_registered()
+
+    def can_do_registered(self) -> None:
+        """Announce all workers that are registered, and ask no database."""
         for worker in registry:
             if worker.funcname not in self.all_abilities:
                 self.can_do(worker)

@@ -14,7 +14,7 @@ class DjangoSchwartzConfig(AppConfig):
 
     def ready(self) -> None:
         from django_schwartz.checks import CHECKS, check_servers
-        from django_schwartz.signals import bar_traceback, logger
+        from django_schwartz.logs import bar_traceback, logger
 
         for check in CHECKS:
             checks.register(check)

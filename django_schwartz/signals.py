@@ -5,11 +5,12 @@ Every signal is sent with `send_robust`: a receiver that raises changes nothing.
 
 import logging
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from django.dispatch import Signal, receiver
 
-from django_schwartz.exceptions import traceback_of
+from django_schwartz.logs import escaped, log_lines
 
 logger = logging.getLogger("django_schwartz")
 
@@ -36,25 +37,7 @@ def printable(text: object) -> str:
     text = str(text)[:500]
     if text.isprintable():
         return text
-    return _escaped(text)
-
-
-def _escaped(text: str) -> str:
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def bar_traceback(record: logging.LogRecord) -> bool:
-    """Begin each line of a record's traceback with a bar, as a filter: none passes for a record.
-
-    An exception's text is its user's, and may hold line breaks and escape sequences.
-    """
-    if record.exc_info and record.exc_info[1]:
-        lines = traceback_of(record.exc_info[1]).rstrip("\n").split("\n")
-        record.exc_text = "\n".join(f"  | {_escaped(line)}" for line in lines)
-    return True
+    return escaped(text)
 
 
 def tell_finished(finished: Iterable[Finished]) -> None:
@@ -66,26 +49,20 @@ def tell_finished(finished: Iterable[Finished]) -> None:
 
 
 def _log_finished(finished: Iterable[Finished]) -> None:
-    """As logger.log(), but that what the records share is found out once: it takes longest."""
-    records: dict[int, logging.LogRecord] = {}
-    for job, outcome, runtime in finished:
-        level = logging.WARNING if outcome.failure else logging.INFO
-        if not logger.isEnabledFor(level):
-            continue
-        took = "" if runtime is None else f" in {runtime:.3f} s"
-        why = f": {printable(outcome.message)}" if outcome.message else ""
-        name, where = printable(job.funcname), f"{job.alias}-{job.jobid}"
-        if level not in records:
-            records[level] = logger.makeRecord(
-                logger.name, level, __file__, 0, "%s %s %s%s%s", (), None, "tell_finished"
-            )
-        logger.handle(_with_args(records[level], (name, where, outcome.verdict.value, took, why)))
+    for level, together in groupby(finished, key=_level_of):
+        log_lines(level, "%s %s-%s %s%s%s", list(map(_line_of, together)))
 
 
-def _with_args(record: logging.LogRecord, args: tuple[object, ...]) -> logging.LogRecord:
-    other = type(record).__new__(type(record))
-    other.__dict__.update(record.__dict__, args=args)
-    return other
+def _level_of(finished: Finished) -> int:
+    _, outcome, _ = finished
+    return logging.WARNING if outcome.failure else logging.INFO
+
+
+def _line_of(finished: Finished) -> tuple[object, ...]:
+    job, outcome, runtime = finished
+    took = "" if runtime is None else f" in {runtime:.3f} s"
+    why = f": {printable(outcome.message)}" if outcome.message else ""
+    return printable(job.funcname), job.alias, job.jobid, outcome.verdict.value, took, why
 
 
 @receiver(lease_lost)

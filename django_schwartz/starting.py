@@ -10,10 +10,13 @@ import multiprocessing
 import os
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from types import ModuleType
 
 #: What tells the fork server where this process finds its modules; see `preload`.
 PATH = "DJANGO_SCHWARTZ_PATH"
@@ -35,14 +38,27 @@ def context() -> ForkServerContext | SpawnContext:
     return forking
 
 
-def prepare() -> None:
-    """Have the fork server run, if there is one. Raises OSError."""
-    if context().get_start_method() == "forkserver":
-        os.environ[PATH] = json.dumps(sys.path)
-        try:
-            forkserver.ensure_running()
-        finally:
-            del os.environ[PATH]
+def start(process: BaseProcess) -> None:
+    """Start a process of this context. Raises OSError or EOFError where there is none to be had."""
+    with _no_program():
+        if context().get_start_method() == "forkserver":
+            os.environ[PATH] = json.dumps(sys.path)
+            try:
+                forkserver.ensure_running()
+            finally:
+                del os.environ[PATH]
+        process.start()
+
+
+@contextmanager
+def _no_program() -> Iterator[None]:
+    """Have new processes not import the program that runs: it may have no guard against that."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def is_alive(pid: int) -> bool:

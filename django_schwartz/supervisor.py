@@ -17,7 +17,7 @@ from django_schwartz.aftermath import Aftermath
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.os_signals import dump_stacks, obey
-from django_schwartz.starting import UNKNOWN, context, is_alive, prepare
+from django_schwartz.starting import UNKNOWN, context, is_alive, start
 from django_schwartz.upgrades import Latecomers
 
 logger = logging.getLogger("django_schwartz")
@@ -61,8 +61,7 @@ class Slot:
         arguments = (self.orders, self.name, memory, assigned)
         process = context().Process(target=child.main, args=arguments, name=self.name)
         try:
-            prepare()
-            process.start()
+            start(process)
         except (OSError, EOFError) as error:
             logger.warning("%s could not be started, trying again: %r", self.name, error)
             self.clear()

@@ -41,6 +41,8 @@ def pytest_report_header(config):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "only_on(*aliases): the databases that the test is about")
+    if only := config.getoption("database"):
+        os.environ["DJANGO_SCHWARTZ_TEST_ONLY"] = only
 
 
 def pytest_generate_tests(metafunc):
@@ -226,13 +228,13 @@ def in_test_case(database):
 def manage(database):
     """Start `manage.py` with these arguments in a process of its own, on the same database.
 
-    `prefix` is a command that becomes the one after it.
+    `prefix` is a command that becomes the one after it; `program` is what Python runs.
     """
     started = []
 
-    def start(*arguments, prefix=(), **environment):
+    def start(*arguments, prefix=(), program=("-m", "django"), **environment):
         process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "django", *map(str, arguments)],
+            [*prefix, sys.executable, *program, *map(str, arguments)],
             cwd=ROOT,
             env={
                 **os.environ,

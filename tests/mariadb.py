@@ -63,9 +63,13 @@ def use_any_driver() -> bool:
 
 def driver_options() -> dict[str, Any]:
     """PyMySQL prepares for TLS at each connection, which takes longer than all else of it."""
+    return {"ssl_disabled": True} if is_pymysql() else {}
+
+
+def is_pymysql() -> bool:
     import MySQLdb
 
-    return {"ssl_disabled": True} if MySQLdb.__name__ == "pymysql" else {}
+    return MySQLdb.__name__ == "pymysql"
 
 
 @dataclass(frozen=True)

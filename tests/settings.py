@@ -34,6 +34,8 @@ ELSEWHERE = os.environ.get("DJANGO_SCHWARTZ_TEST_NAME")
 EXTRA_APPS = os.environ.get("DJANGO_SCHWARTZ_TEST_APP", "").split()
 
 CURRENT = os.environ.get("DJANGO_SCHWARTZ_TEST_DATABASE", "sqlite")
+#: The one that the run is about, where the others are not made.
+ONLY = os.environ.get("DJANGO_SCHWARTZ_TEST_ONLY")
 
 
 def name_of(alias, usual):
@@ -58,7 +60,7 @@ DATABASES = {
     },
 }
 for alias, server in {"postgresql": POSTGRES, "mysql": MARIADB}.items():
-    if server:
+    if server and ONLY in {None, alias}:
         name = f"test_{FOLDER.name}".lower()
         DATABASES[alias] = {
             **server.settings,

@@ -12,6 +12,7 @@ from django_schwartz.dialects import ServerMicroseconds, ServerTime, dialect_of
 from django_schwartz.engine import set_deadlines
 from django_schwartz.exceptions import AllDatabasesDead
 from django_schwartz.models import FuncMap, Job
+from tests.mariadb import is_pymysql
 from tests.threads import in_threads
 from tests.waiting import until
 
@@ -277,8 +278,10 @@ def test_a_database_of_another_character_set_is_told(database, add_database, set
 def test_a_worker_gives_a_server_up_that_never_answers(database, add_database):
     own = connections[database].settings_dict["OPTIONS"]
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        port, options = silent.getsockname()[1], {**own, "connect_timeout": 1}
-        hole = add_database("hole", HOST="127.0.0.1", PORT=port, OPTIONS=options)
+        port = silent.getsockname()[1]
+        # PyMySQL's connect_timeout is over once there is a connection, of which nothing has come.
+        options = {"read_timeout": 1} if is_pymysql() else {"connect_timeout": 1}
+        hole = add_database("hole", HOST="127.0.0.1", PORT=port, OPTIONS={**own, **options})
         set_deadlines([hole])
 
         with pytest.raises(AllDatabasesDead):

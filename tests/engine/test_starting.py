@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.processes import descendants_of
 from tests.waiting import until
 
@@ -77,6 +78,32 @@ class Alive(Worker):
     def work(self, job):
         assert thread.is_alive()
         job.completed()
+"""
+
+
+@pytest.mark.parametrize("app", ["tests.engine.deadly", "threaded"])
+def test_a_program_without_a_guard_is_not_run_again_by_its_processes(client, start, tmp_path, app):
+    (tmp_path / "threaded").mkdir()
+    (tmp_path / "threaded" / "__init__.py").touch()
+    (tmp_path / "threaded" / "workers.py").write_text(THREADED)
+    program = tmp_path / "manage.py"
+    program.write_text(UNGUARDED)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+
+    running = start(program=[program], PYTHONPATH=path, DJANGO_SCHWARTZ_TEST_APP=app)
+    handle = client.dispatch_async("Note")
+    until(lambda: handle.exit_status == 0)
+
+    assert running.stop() == 0, running.output
+    assert running.output.count("the program runs") == 1
+
+
+UNGUARDED = """
+import sys
+from django.core.management import execute_from_command_line
+
+print("the program runs", flush=True)
+execute_from_command_line(sys.argv)
 """
 
 

@@ -187,6 +187,8 @@ class Command(BaseCommand):
         self, client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]
     ) -> bool:
         """The same in this process."""
+        if not options["workers"]:
+            client.can_do_all()
         runner = Runner(
             client,
             delay=options["delay"] or conf().poll_seconds,
@@ -209,7 +211,7 @@ class Command(BaseCommand):
     def _client(workers: list[str] | None, databases: list[str]) -> TheSchwartz:
         client = TheSchwartz(databases)
         if workers is None:
-            client.can_do_all()
+            client.can_do_registered()
         try:
             for name in workers or []:
                 client.can_do(name)
@@ -239,7 +241,7 @@ def _pause() -> bool:
 def _begin(client: TheSchwartz) -> None:
     """Let signals come, now that there is somebody to stop."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    logger.info("performing %s", ", ".join(client.all_abilities))
+    logger.info("performing %s", ", ".join(client.all_abilities) or "tasks")
 
 
 def _orders(client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]) -> Orders:
