@@ -67,6 +67,7 @@ def test_the_demo_can_be_stopped_and_run_again(example, tmp_path):
     with example.start("demo", "--recipients=60", f"--log={log}") as stopped:
         assert any(line.startswith("Workers") for line in stopped.stdout)
         with log.open() as workers:
+            workers.readline()  # a signal sooner than that might interrupt it while it opens this
             stopped.send_signal(signal.SIGINT)
             workers.read()  # ends only when the last worker has
         output, _ = stopped.communicate()
