@@ -19,7 +19,7 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-_from_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 #: Characters kept of an error's message or traceback.
 MAX_TEXT = 65_536
@@ -111,7 +111,9 @@ def _decode_json_scalar(stored: bytes) -> object:
 
 
 def _load_json(stored: bytes) -> object:
-    return _from_json(stored.decode("utf-8"))
+    text = stored.decode("utf-8")
+    value, end = _decoder.raw_decode(text)
+    return value if end == len(text) else _decoder.decode(text)  # which says what is wrong
 
 
 def checked_name(what: str, value: object) -> str | None:
