@@ -1,6 +1,7 @@
 """Write tables and plots of a session: `python3 benchmarks/report.py results.json`.
 
-Into docs/benchmarks: results.inc, to be included by docs/benchmarks.rst, and the plots it shows.
+Into docs/benchmarks: results.inc, named after the file, to be included by docs/benchmarks.rst, and
+the plots it shows.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, drawing in plots(results).items():
         (options.folder / name).write_text(drawing)
-    (options.folder / "results.inc").write_text(page(results))
+    (options.folder / f"{options.results.stem}.inc").write_text(page(results))
 
 
 def page(results: Results) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from django_schwartz.databases import databases_of_worker
+from django_schwartz.databases import databases_of_supervisor
 from django_schwartz.dialects import LAPSED, ServerTime
 from django_schwartz.engine import SIZE, Entry, Ledger
 from django_schwartz.engine.holds import Holds
@@ -37,7 +37,7 @@ class Aftermath:
     def __init__(self, aliases: list[str], *, lease_seconds: int) -> None:
         self._lease_seconds = lease_seconds
         self._holds = Holds(Ledger(array("q", [0] * SIZE), aliases))
-        self._databases = databases_of_worker(aliases)
+        self._databases = databases_of_supervisor(aliases)
         self._chores: deque[tuple[float, str, Chore]] = deque()
         self._suspects: deque[Job] = deque()
 

@@ -67,7 +67,7 @@ known_deaths = Deaths()
 class Databases:
     """The queue's databases. One that cannot be used is dead for `retry_seconds`: others go first.
 
-    The deaths and the shuffle are given, for tests to decide.
+    The deaths and the shuffle are given, for tests to decide. Who `is_quiet` tells of no death.
     """
 
     def __init__(
@@ -77,8 +77,10 @@ class Databases:
         retry_seconds: float,
         deaths: Deaths = known_deaths,
         shuffle: Callable[[list[str]], object] = random.shuffle,
+        is_quiet: bool = False,
     ) -> None:
         self.aliases = list(aliases)
+        self._is_quiet = is_quiet
         self.retry_seconds = retry_seconds
         #: Seconds that a block under failing_over() waits for its database; None for ever.
         self.deadline_seconds: float | None = None
@@ -144,14 +146,14 @@ class Databases:
                 self._mark_alive(alias)
 
     def _mark_dead(self, alias: str, error: Exception) -> None:
-        if self._deaths.note(alias, error):
+        if self._deaths.note(alias, error) and not self._is_quiet:
             signals.database_died.send_robust(
                 type(self), using=alias, error=error, retry_seconds=self.retry_seconds
             )
         _drop_frames(error)
 
     def _mark_alive(self, alias: str) -> None:
-        if self._deaths.forget(alias):
+        if self._deaths.forget(alias) and not self._is_quiet:
             signals.database_revived.send_robust(type(self), using=alias)
 
     def all_dead(self) -> AllDatabasesDead:
@@ -172,10 +174,13 @@ def patience(aliases: Sequence[str], *, deadline_seconds: float, lease_seconds: 
     return deadline_seconds if len(aliases) > 1 else lease_seconds
 
 
-def databases_of_worker(aliases: Sequence[str]) -> Databases:
-    """Databases as the settings say, none of which keeps a worker waiting for long."""
+def databases_of_supervisor(aliases: Sequence[str]) -> Databases:
+    """Databases as the settings say, none of which keeps it waiting for long.
+
+    Of deaths it tells nothing: its worker processes do.
+    """
     settings = conf()
-    databases = Databases(aliases, retry_seconds=settings.retry_seconds)
+    databases = Databases(aliases, retry_seconds=settings.retry_seconds, is_quiet=True)
     databases.deadline_seconds = patience(
         aliases,
         deadline_seconds=settings.deadline_seconds,

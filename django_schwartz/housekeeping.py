@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from django_schwartz.databases import databases_of_worker
+from django_schwartz.databases import databases_of_supervisor
 from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
 from django_schwartz.stats import nobody_can_do
@@ -29,7 +29,7 @@ class Housekeeping:
         is_over: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.databases = databases_of_worker(aliases)
+        self.databases = databases_of_supervisor(aliases)
         self._is_over = is_over
         self._clock = clock
         self._next_round = clock()

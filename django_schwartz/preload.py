@@ -1,7 +1,6 @@
 """Imported by the fork server, for its forks to have what they need: see `starting`."""
 
 import gc
-import json
 import os
 import signal
 import sys
@@ -9,12 +8,12 @@ import sys
 import django
 
 from django_schwartz import child
-from django_schwartz.starting import PATH
+from django_schwartz.starting import PATH, take_path
 
 
 def set_up() -> None:
     """Set the project up, and leave no connection that forks would share."""
-    sys.path[:] = json.loads(os.environ.pop(PATH))
+    sys.path[:] = take_path()
     # A signal to all processes of a group: this one lives as long as its forks do.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

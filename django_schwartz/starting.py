@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 
-#: What tells the fork server where this process finds its modules; see `preload`.
+#: What tells the fork server where this process finds its modules, and its PYTHONPATH before that.
 PATH = "DJANGO_SCHWARTZ_PATH"
 #: The exit code of a process whose fork server is gone, so that nobody knows it.
 UNKNOWN = 255
@@ -42,12 +42,30 @@ def start(process: BaseProcess) -> None:
     """Start a process of this context. Raises OSError or EOFError where there is none to be had."""
     with _no_program():
         if context().get_start_method() == "forkserver":
-            os.environ[PATH] = json.dumps(sys.path)
-            try:
+            with _our_path():
                 forkserver.ensure_running()
-            finally:
-                del os.environ[PATH]
         process.start()
+
+
+@contextmanager
+def _our_path() -> Iterator[None]:
+    before = os.environ.get("PYTHONPATH")
+    os.environ[PATH] = json.dumps([sys.path, before])
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        yield
+    finally:
+        take_path()
+
+
+def take_path() -> list[str]:
+    """Where the process that set this finds its modules; the environment is as it was then."""
+    path, before = json.loads(os.environ.pop(PATH))
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+    return list(path)
 
 
 @contextmanager

@@ -82,18 +82,21 @@ class Alive(Worker):
 
 
 @pytest.mark.parametrize("app", ["tests.engine.deadly", "threaded"])
-def test_a_program_without_a_guard_is_not_run_again_by_its_processes(client, start, tmp_path, app):
+def test_a_program_without_a_guard_that_finds_its_modules_itself_is_run_but_once(
+    client, start, tmp_path, app
+):
     (tmp_path / "threaded").mkdir()
     (tmp_path / "threaded" / "__init__.py").touch()
     (tmp_path / "threaded" / "workers.py").write_text(THREADED)
     program = tmp_path / "manage.py"
-    program.write_text(UNGUARDED)
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    program.write_text(UNGUARDED.format(path=[str(tmp_path), str(ROOT)]))
 
-    running = start(program=[program], PYTHONPATH=path, DJANGO_SCHWARTZ_TEST_APP=app)
+    running = start(program=[program], PYTHONPATH="", DJANGO_SCHWARTZ_TEST_APP=app)
     handle = client.dispatch_async("Note")
     until(lambda: handle.exit_status == 0)
+    servers = running.titled("fork server")
 
+    assert len(servers) == (0 if app == "threaded" else 1)
     assert running.stop() == 0, running.output
     assert running.output.count("the program runs") == 1
 
@@ -103,6 +106,7 @@ import sys
 from django.core.management import execute_from_command_line
 
 print("the program runs", flush=True)
+sys.path[:0] = {path}
 execute_from_command_line(sys.argv)
 """
 
