@@ -115,6 +115,7 @@ class Command(BaseCommand):
 
     def say(self, label: str, text: str) -> None:
         self.stdout.write(f"{label:<18}{text}")
+        self.stdout.flush()  # who reads it through a pipe waits for minutes otherwise
 
 
 def positive(text: str) -> int:
