@@ -208,6 +208,24 @@ def test_the_migrations_make_the_tables_that_the_models_have():
     call_command("makemigrations", "django_schwartz", check=True, dry_run=True, verbosity=0)
 
 
+@pytest.mark.only_on("postgresql")
+def test_a_grab_touches_no_index(client, database):
+    register(type("Mail", (Worker,), {}))
+    client.can_do("Mail")
+    client.dispatch_jobs(Job(funcname="Mail") for _ in range(300))
+
+    while client.find_job_for_workers():
+        pass
+
+    query(database, "SELECT pg_stat_force_next_flush()")
+    [(updated, hot)] = query(
+        database,
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables"
+        " WHERE relname = 'django_schwartz_job'",
+    )
+    assert updated == hot >= 300
+
+
 # Perl's INSERTs: they name each of the original's columns, and send NULL for what is not set
 
 

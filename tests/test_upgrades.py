@@ -14,7 +14,8 @@ from django_schwartz.upgrades import wait_for_migrations
 from tests.app.models import Trace
 from tests.waiting import until
 
-LATEST = "0002_scoreboard"
+#: Those after the first.
+LATER = "0002_scoreboard, 0003_room_to_grab"
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_worker_waits_for_missing_migrations_and_says_so_in_one_line(
     begun = lines_until(process, "performing")
 
     assert waiting[-1].endswith(
-        f"WARNING waiting for `manage.py migrate` to apply {LATEST} in {database!r}\n"
+        f"WARNING waiting for `manage.py migrate` to apply {LATER} in {database!r}\n"
     )
     assert len(begun) == 1
     until(lambda: not handle.is_pending)
@@ -123,7 +124,7 @@ def test_a_database_without_its_migrations_is_waited_for_alone(second, database,
     rest, _ = process.communicate(timeout=40)
 
     assert waiting[-1].endswith(
-        f"WARNING waiting for `manage.py migrate` to apply {LATEST} in {second!r}, and working in"
+        f"WARNING waiting for `manage.py migrate` to apply {LATER} in {second!r}, and working in"
         " the other databases\n"
     )
     assert rest.count(f"INFO {second!r} has its migrations now: working there, too\n") == 1
