@@ -6,6 +6,7 @@ the plots it shows.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -81,8 +82,9 @@ def about(results: Results) -> str:
     versions = ", ".join(
         f"{peer} {of[peer]}" for peer, of in sorted(whole["versions"].items()) if peer in of
     )
+    command = re.sub(r" --output \S+", "", whole["command"])
     notes = [
-        f"``{whole['command']}``, {whole['started']} UTC, {rounds} round(s), seed {whole['seed']}.",
+        f"``{command}``, {whole['started']} UTC, {rounds} round(s), seed {whole['seed']}.",
         (
             f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB;"
             f" PostgreSQL {server}, {durable}, autovacuum {machine['postgresql']['autovacuum']};"
