@@ -81,14 +81,16 @@ class Crew:
         return sorted(found)
 
     def memory(self) -> tuple[float, float]:
-        """Return MiB: the sum of all resident sizes, and of proportional ones (shared once)."""
+        """Return MiB: the sum of all resident sizes, and of proportional ones (shared once).
+
+        Without shared memory: there each job that is performed leaves its mark in our ledger.
+        """
         resident = proportional = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    name, _, rest = line.partition(":")
-                    resident += int(rest.split()[0]) if name == "Rss" else 0
-                    proportional += int(rest.split()[0]) if name == "Pss" else 0
+                status, rollup = kib_of(pid, "status"), kib_of(pid, "smaps_rollup")
+                resident += status["VmRSS"] - status["RssShmem"]
+                proportional += rollup["Pss"] - rollup["Pss_Shmem"]
         return resident / 1024, proportional / 1024
 
     def cpu_seconds(self) -> float:
@@ -99,6 +101,13 @@ class Crew:
                 user, system = fields_of(Path(f"/proc/{pid}/stat"))[11:13]
                 ticks += int(user) + int(system)
         return ticks / TICKS
+
+
+def kib_of(pid: int, name: str) -> dict[str, int]:
+    """Return what a file of /proc's says in KiB, by name."""
+    lines = Path(f"/proc/{pid}/{name}").read_text().splitlines()
+    parts = [line.split() for line in lines if line.endswith(" kB")]
+    return {part[0].rstrip(":"): int(part[1]) for part in parts}
 
 
 def cpu_seconds_of(leader: int) -> float:

@@ -1,6 +1,6 @@
 """Dispatching: which database takes the jobs that a client is given, and how they get there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ def dispatch(
     on_progress: Callable[[int], object] | None = None,
 ) -> list[JobHandle]:
     """Store the jobs in one of the databases: see TheSchwartz.dispatch_jobs()."""
+    _check_jobs(batches.first)
     chosen = using or databases.in_transaction()
     if chosen is not None:
         return _store(batches, chosen, on_progress)
@@ -48,6 +49,14 @@ def _order_for(jobs: list[Job], databases: Databases) -> Iterator[str]:
                 "wherever these keys are dispatched, or dispatch each job by itself."
             )
         yield homes[0]
+
+
+def _check_jobs(jobs: Iterable[object]) -> None:
+    for job in jobs:
+        if not isinstance(job, Job):
+            raise TypeError(
+                f"dispatch_jobs takes Jobs, as Job(funcname=..., arg=...), not {job!r:.100}."
+            )
 
 
 def made_job(job: Job | str, arg: object, fields: dict[str, Any]) -> Job:
@@ -95,6 +104,7 @@ def _store_each(
 ) -> list[JobHandle]:
     handles: list[JobHandle] = []
     for batch in batches:
+        _check_jobs(batch)
         Job.objects.using(alias).dispatch(batch)
         handles += [handle for job in batch if (handle := job.handle) is not None]
         if on_progress:

@@ -192,3 +192,14 @@ def without_state(job):
 def test_a_keyword_that_is_no_column_is_refused():
     with pytest.raises(TypeError, match="colour"):
         Job(funcname="Note", colour="red")
+
+
+@pytest.mark.parametrize("what", ["Mail", None, {"funcname": "Mail"}], ids=str)
+@pytest.mark.parametrize("before", [0, 1500])
+def test_what_is_no_job_is_refused_and_nothing_is_queued(client, what, before):
+    jobs = [*(Job(funcname="Mail") for _ in range(before)), what]
+
+    with pytest.raises(TypeError, match="takes Jobs"):
+        client.dispatch_jobs(iter(jobs))
+
+    assert not Job.objects.exists()

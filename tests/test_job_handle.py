@@ -31,7 +31,7 @@ def test_a_handle_can_be_made_of_its_text(client, handle):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "42", "sqlite", "sqlite-", "sqlite-x", "sqlite--1", "sqlite-٤٢", "-42"]
+    "text", ["", "42", "sqlite", "sqlite-", "sqlite-x", "sqlite--1", "sqlite-٤٢", "-42", None]
 )
 def test_a_text_that_is_no_handle_is_refused(client, text):
     with pytest.raises(InvalidHandle, match=r"handle|database"):

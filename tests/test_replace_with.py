@@ -54,6 +54,21 @@ def test_the_replaced_job_has_exit_status_0(client):
     assert handle.failures == 0
 
 
+def test_what_is_no_job_fails_the_job_and_says_why(client):
+    @register
+    class Wrong(Worker):
+        def work(self, job):
+            job.replace_with("Part")
+
+    handle = client.dispatch_async("Wrong")
+    client.can_do("Wrong")
+
+    client.work_once()
+
+    assert "replace_with takes Jobs, not 'Part'." in handle.failure_log[0]
+    assert not Job.objects.exclude(pk=handle.jobid).exists()
+
+
 def test_a_job_replaced_by_nothing_is_done(client, dialect):
     handle = client.dispatch_async("All", [])
     client.can_do("All")

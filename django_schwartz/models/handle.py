@@ -32,7 +32,7 @@ class JobHandle:
     @classmethod
     def from_string(cls, text: str) -> Self:
         """The handle that str() made. Raises InvalidHandle, for an unknown database too."""
-        alias, dash, jobid = text.rpartition("-")
+        alias, dash, jobid = str(text).rpartition("-")
         if not dash or not jobid.isdecimal() or not jobid.isascii() or len(jobid) > DIGITS:
             raise InvalidHandle(f'{text!r} is no job handle: they look like "default-42".')
         if alias not in connections:

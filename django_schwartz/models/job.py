@@ -175,6 +175,9 @@ class Job(StoredJob):
 
         Raises what a dispatch raises, and DuplicateJob; the queue is then as it was.
         """
+        for job in jobs:
+            if not isinstance(job, Job):
+                raise TypeError(f"replace_with takes Jobs, not {job!r:.100}.")
         return self._finish(self._ending(Verdict.REPLACED, 0, children=jobs))
 
     def failed(self, message: object = "", exit_status: int | None = None) -> bool:

@@ -309,6 +309,7 @@ def _at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text} is less than {least}")
         return number
 
+    parse.__name__ = "int"  # as argparse calls it in its message
     return parse
 
 
@@ -319,4 +320,5 @@ def _positive(kind: type[Any]) -> Any:
             raise argparse.ArgumentTypeError(f"{text} is not more than 0")
         return number
 
+    parse.__name__ = kind.__name__
     return parse
