@@ -23,6 +23,10 @@ logger = logging.getLogger("django_schwartz")
 
 #: Seconds for which something is tried again that a database would not do.
 PATIENCE_SECONDS = 60
+#: Seconds after which a database that fails has kept us waiting; it is then left alone for PAUSES
+#: times as long as it did.
+SLOW_SECONDS = 0.5
+PAUSES = 4
 
 Chore = Callable[[], object]
 
@@ -38,6 +42,7 @@ class Aftermath:
         self._lease_seconds = lease_seconds
         self._holds = Holds(Ledger(array("q", [0] * SIZE), aliases))
         self._databases = databases_of_supervisor(aliases)
+        self._left_alone_until = dict.fromkeys(aliases, 0.0)
         self._chores: deque[tuple[float, str, Chore]] = deque()
         self._suspects: deque[Job] = deque()
 
@@ -82,28 +87,20 @@ class Aftermath:
     def tend(self) -> None:
         """Do what could not be done yet, and renew the leases of the suspects.
 
-        Up to what fails again, since that may take long: it comes last the next time. What is for a
-        dead database waits.
+        Up to what fails again: it comes last the next time. What is for a database that kept us
+        waiting waits.
         """
         for _ in range(len(self._chores)):
             until, alias, chore = self._chores.popleft()
             if time.monotonic() >= until:
                 continue
-            if self._databases.is_dead(alias):
+            if self._is_left_alone(alias):
                 self._chores.append((until, alias, chore))
             elif not self._attempt(until, alias, chore):
                 break
         for alias in self._databases.aliases:
-            if not self._databases.is_dead(alias):
-                self._renew(alias)
-
-    def _renew(self, alias: str) -> None:
-        try:
-            with self._databases.failing_over(alias, revives=False):
-                self._holds.renew(alias)
-        except AnyDatabaseError as error:
-            logger.warning("leases in %r could not be renewed: %s", alias, printable(error))
-            connections[alias].close()
+            if not self._is_left_alone(alias):
+                self._try(alias, partial(self._holds.renew, alias), "leases are renewed soon")
 
     def abandon(self) -> None:
         """Give back the suspects."""
@@ -125,15 +122,27 @@ class Aftermath:
         self._attempt(time.monotonic() + PATIENCE_SECONDS, alias, chore)
 
     def _attempt(self, until: float, alias: str, chore: Chore) -> bool:
+        is_done = self._try(alias, chore, "tried again soon")
+        if not is_done:
+            self._chores.append((until, alias, chore))
+        return is_done
+
+    def _try(self, alias: str, chore: Chore, what_then: str) -> bool:
+        began = time.monotonic()
         try:
             with self._databases.failing_over(alias):
                 chore()
                 return True
         except AnyDatabaseError as error:
-            logger.warning("tried again soon: %s", printable(error))
+            logger.warning("%s: %s", what_then, printable(error))
             connections.close_all()
-        self._chores.append((until, alias, chore))
+        now = time.monotonic()
+        if now - began > SLOW_SECONDS:
+            self._left_alone_until[alias] = now + PAUSES * (now - began)
         return False
+
+    def _is_left_alone(self, alias: str) -> bool:
+        return time.monotonic() < self._left_alone_until[alias]
 
 
 def _release(alias: str, entries: Sequence[Entry]) -> None:

@@ -4,7 +4,7 @@ import os
 import socket
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from django_schwartz import Worker, register
 from django_schwartz.aftermath import Aftermath
@@ -122,6 +122,35 @@ def test_what_the_database_would_not_do_is_tried_again(aftermath, entry, monkeyp
 
     assert before == 0
     assert row(one).failure_log == ["The worker died: exit code 3."]
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_session_that_was_cut_keeps_nothing_waiting(aftermath, entry, database):
+    one = entry(has_begun=True)
+    with pytest.raises(OperationalError), connections[database].cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    aftermath.of_death([one], "exit code 3")
+    aftermath.tend()
+
+    assert row(one).failure_log == ["The worker died: exit code 3."]
+
+
+def test_a_database_that_kept_us_waiting_is_left_alone_for_a_while(aftermath, entry, monkeypatch):
+    one = entry(has_begun=True)
+    tried = []
+
+    def refuse(job, *args, **kwargs):
+        tried.append(job.jobid)
+        raise OperationalError("away")
+
+    monkeypatch.setattr(Job, "crashed", refuse)
+    monkeypatch.setattr("django_schwartz.aftermath.SLOW_SECONDS", 0)
+    monkeypatch.setattr("django_schwartz.aftermath.PAUSES", 1_000_000)
+    aftermath.of_death([one], "exit code 3")
+    aftermath.tend()
+
+    assert tried == [one.jobid]
 
 
 def test_while_a_database_is_away_one_thing_is_tried_at_a_time(aftermath, entry, monkeypatch):
