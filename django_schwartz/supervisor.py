@@ -158,7 +158,6 @@ class Supervisor:
     def __init__(self, orders: child.Orders, plan: Plan) -> None:
         self._orders = orders
         self._plan = plan
-        context()  # to be decided before the supervisor has a second thread
         self._slots = [Slot(f"worker {n}", orders) for n in range(1, plan.processes + 1)]
         # As many as the processes have threads, for the jobs of dead ones to go on at once.
         numbers = range(1, plan.processes * orders.terms["threads"] + 1)

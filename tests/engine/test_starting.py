@@ -111,6 +111,15 @@ execute_from_command_line(sys.argv)
 """
 
 
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_worker_processes_are_forks(client, start):
+    running = start("--processes", "2")
+    until(lambda: len(running.children) == 2)
+
+    assert len(running.titled("fork server")) == 1
+    assert running.stop() == 0, running.output
+
+
 def test_when_the_fork_server_is_killed_its_forks_finish_and_others_take_their_places(
     client, start, sleeper
 ):

@@ -22,6 +22,7 @@ from django_schwartz.logs import show_log
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
+from django_schwartz.starting import context
 from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
 from django_schwartz.upgrades import LOOK_SECONDS, wait_for_migrations
 from django_schwartz.worker import registry
@@ -144,6 +145,7 @@ class Command(BaseCommand):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def _run(self, options: dict[str, Any]) -> None:
+        context()  # decided while this process has but one thread
         aliases = _checked(options["databases"] or conf().databases)
         set_deadlines(aliases, deadline_seconds=conf().deadline_seconds)
         missing = wait_for_migrations(aliases, pause=_pause)
