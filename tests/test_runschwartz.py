@@ -231,7 +231,17 @@ def test_an_unknown_database_is_refused_with_what_there_is(database):
         call_command("runschwartz", "--database", "nowhere", "--no-reload")
 
 
-@pytest.mark.parametrize("option", [("--max-jobs", "0"), ("--delay", "-1"), ("--processes", "-1")])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--max-jobs", "0"),
+        ("--delay", "-1"),
+        ("--delay", "1e300"),
+        ("--processes", "-1"),
+        ("--threads", "99999999"),
+        ("--healthcheck", "/no/such/folder/file"),
+    ],
+)
 def test_a_senseless_number_is_refused(database, option):
     with pytest.raises(CommandError, match=option[0]):
         call_command("runschwartz", *option)

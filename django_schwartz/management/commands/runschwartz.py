@@ -25,12 +25,14 @@ from django_schwartz.runner import Runner, stopping_on_signals
 from django_schwartz.starting import context
 from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
 from django_schwartz.upgrades import LOOK_SECONDS, wait_for_migrations
-from django_schwartz.worker import registry
+from django_schwartz.worker import FOREVER, registry
 
 logger = logging.getLogger("django_schwartz")
 
 #: Held back until there is somebody to stop.
 STOPPING = {signal.SIGTERM, signal.SIGINT}
+#: Processes, threads or coroutines, at the most.
+MOST = 1000
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
 
@@ -145,6 +147,7 @@ class Command(BaseCommand):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def _run(self, options: dict[str, Any]) -> None:
+        _check_folder_of(options["healthcheck"])
         context()  # decided while this process has but one thread
         aliases = _checked(options["databases"] or conf().databases)
         set_deadlines(aliases, deadline_seconds=conf().deadline_seconds)
@@ -234,6 +237,13 @@ def _checked(aliases: Sequence[str]) -> Sequence[str]:
     return aliases
 
 
+def _check_folder_of(healthcheck: Path | None) -> None:
+    if healthcheck and not healthcheck.parent.is_dir():
+        raise CommandError(
+            f"--healthcheck: there is no folder {healthcheck.parent}; make it first."
+        )
+
+
 def _pause() -> bool:
     """Wait a little; whether a signal came that is held back."""
     time.sleep(LOOK_SECONDS)
@@ -307,8 +317,8 @@ def _changes_of_code(stop: Callable[[], object]) -> list[bool]:
 def _at_least(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         number = int(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        if not least <= number <= MOST:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {MOST}")
         return number
 
     parse.__name__ = "int"  # as argparse calls it in its message
@@ -318,8 +328,8 @@ def _at_least(least: int) -> Callable[[str], int]:
 def _positive(kind: type[Any]) -> Any:
     def parse(text: str) -> Any:
         number = kind(text)
-        if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+        if not 0 < number < FOREVER:
+            raise argparse.ArgumentTypeError(f"{text} is not more than 0, or beyond all measure")
         return number
 
     parse.__name__ = kind.__name__
