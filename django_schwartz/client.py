@@ -212,8 +212,12 @@ class TheSchwartz(Abilities):
 
     # Grabbing
 
-    def find_job_for_workers(self, workers: Iterable[Ability] | None = None) -> Job | None:
+    def find_job_for_workers(
+        self, workers: Ability | Iterable[Ability] | None = None
+    ) -> Job | None:
         """Grab the next due job of these workers, or of the current abilities, or give None."""
+        if isinstance(workers, str | type):
+            workers = [workers]
         return self._grab(self.current_abilities if workers is None else workers)
 
     def find_job_with_coalescing_value(self, worker: Ability, value: str | None) -> Job | None:

@@ -197,9 +197,10 @@ def test_the_loop_waits_five_seconds(client):
 # One job
 
 
-def test_a_given_job_is_performed_without_another_look(client, performed):
+@pytest.mark.parametrize("workers", ["A", ["A"]], ids=str)
+def test_a_given_job_is_performed_without_another_look(client, performed, workers):
     client.dispatch_async("A")
-    job = client.find_job_for_workers(["A"])
+    job = client.find_job_for_workers(workers)
 
     worked = client.work_once(job)
 
