@@ -8,15 +8,17 @@ from functools import partial
 import pytest
 from django.db import connections
 
-from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import ExitStatus
 from tests.distribution.load import performed, working_through_it
-from tests.faults.conftest import working as working
+from tests.faults import conftest as faults
 from tests.threads import in_threads
 from tests.waiting import until
 
 pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
+
+#: An engine beside the test, and the args of the jobs that were performed.
+working, performed_jobs = faults.working, faults.performed
 
 DEADLINE_SECONDS = 2
 #: Which session waits for the standby.
@@ -83,22 +85,6 @@ def test_while_the_only_synchronous_standby_is_away_a_dispatch_waits_for_it(pair
 
     assert is_waiting
     assert handle.is_pending
-
-
-@pytest.fixture
-def performed_jobs():
-    """The args of the jobs of Mail that were performed."""
-    args = []
-
-    @register
-    class Mail(Worker):
-        keep_exit_status_for = 1000
-
-        def work(self, job):
-            args.append(job.arg)
-            job.completed()
-
-    return args
 
 
 def test_while_the_standby_is_away_no_job_of_another_database_waits_for_longer_than_the_deadline(

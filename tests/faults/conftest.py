@@ -156,7 +156,7 @@ def performed():
 
     @register
     class Mail(Worker):
-        keep_exit_status_for = 100
+        keep_exit_status_for = 1000
 
         def work(self, job):
             args.append(job.arg)

@@ -16,22 +16,6 @@ pytestmark = [pytest.mark.only_on("postgresql"), pytest.mark.timeout(150)]
 DEADLINE_SECONDS = 2
 
 
-@pytest.fixture
-def performed():
-    """The args of the jobs that were performed."""
-    args = []
-
-    @register
-    class Mail(Worker):
-        keep_exit_status_for = 1000
-
-        def work(self, job):
-            args.append(job.arg)
-            job.completed()
-
-    return args
-
-
 def dispatch_for(seconds, client):
     """Dispatch a job every 20 ms; give the handles."""
     handles, pause, end = [], threading.Event(), time.monotonic() + seconds
