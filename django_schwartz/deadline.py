@@ -19,8 +19,6 @@ from django.db.backends.signals import connection_created
 
 from django_schwartz.dialects import dialect_of
 
-__all__ = ["Unanswered", "within"]
-
 #: Seconds between two looks at a connection that could not be cut: it is not made yet.
 LOOK_SECONDS = 0.1
 

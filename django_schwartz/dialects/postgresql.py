@@ -40,9 +40,9 @@ class PostgreSQL(OneStatement):
     seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
     is_spoilt_by_failure = True
 
+    NO_TABLE = "42P01"
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, a
     #: full disk, too many connections, read-only, shutting down.
-    NO_TABLE = "42P01"
     UNAVAILABLE = ("08", "28", "3D000", NO_TABLE, "53100", "53300", "25006", "57P")
     #: Serialization failure, deadlock, lock not available.
     DEADLOCK = ("40001", "40P01")

@@ -22,8 +22,8 @@ class SQLite(OneStatement):
 
     given_funcids = "(SELECT value AS funcid FROM json_each(%s)) AS given"
 
-    #: Messages of errors that have no code of their own.
     NO_TABLE = "no such table"
+    #: Messages of errors that have no code of their own.
     UNAVAILABLE = (NO_TABLE, "closed database")
 
     @staticmethod
