@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from django_schwartz.databases import databases_of_supervisor
+from django_schwartz.databases import Databases
 from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
 from django_schwartz.stats import nobody_can_do
@@ -24,12 +24,12 @@ class Housekeeping:
 
     def __init__(
         self,
-        aliases: Sequence[str],
+        databases: Databases,
         *,
         is_over: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.databases = databases_of_supervisor(aliases)
+        self._databases = databases
         self._is_over = is_over
         self._clock = clock
         self._next_round = clock()
@@ -39,12 +39,12 @@ class Housekeeping:
         if self._clock() < self._next_round:
             return
         self._next_round = self._clock() + ROUND_SECONDS
-        for alias in self.databases.aliases:
-            if self.databases.is_dead(alias):
+        for alias in self._databases.aliases:
+            if self._databases.is_dead(alias):
                 continue
             try:
                 self._purge(alias)
-                with self.databases.failing_over(alias):
+                with self._databases.failing_over(alias):
                     _tell_of_orphans(alias)
             except AnyDatabaseError as error:
                 logger.debug("no housekeeping in %r: %s", alias, printable(error))
@@ -56,7 +56,7 @@ class Housekeeping:
             pass
 
     def _purge_some(self, alias: str) -> int:
-        with self.databases.failing_over(alias, revives=False):
+        with self._databases.failing_over(alias, revives=False):
             return purge(alias)
         return 0
 

@@ -51,7 +51,7 @@ class Runner:
         #: Whose put(), unlike an Event's set(), may interrupt a wait in the same thread.
         self._told_to_stop: SimpleQueue[None] = SimpleQueue()
         self._housekeeping = Housekeeping(
-            client.databases.aliases, is_over=lambda: self.is_stopping, clock=clock
+            client.databases, is_over=lambda: self.is_stopping, clock=clock
         )
         self._lookout = Lookout(client, clock=clock)
         self._latecomers = Latecomers(client.databases, missing or {}, clock=clock)
@@ -68,7 +68,8 @@ class Runner:
         while not self._is_finished():
             self._housekeeping.keep()
             self._lookout.look()
-            self._look_for_latecomers()
+            for alias in self._latecomers.look():
+                self.client.make_functions_in(alias)
             if self.healthcheck:
                 self.healthcheck.touch()
             if self._step():
@@ -78,13 +79,6 @@ class Runner:
             else:
                 with suppress(Empty):
                     self._told_to_stop.get(timeout=self.delay)
-
-    def _look_for_latecomers(self) -> None:
-        for alias in self._latecomers.due():
-            self._latecomers.look_at(alias)
-        for alias in self._latecomers.joined():
-            self.client.make_functions_in(alias)
-            logger.info("%r has its migrations now: working there, too", alias)
 
     def _is_finished(self) -> bool:
         return self.is_stopping or self.performed == self.max_jobs

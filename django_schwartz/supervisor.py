@@ -14,6 +14,7 @@ from pathlib import Path
 
 from django_schwartz import child
 from django_schwartz.aftermath import Aftermath
+from django_schwartz.databases import databases_of_supervisor
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.os_signals import dump_stacks, obey
@@ -165,8 +166,9 @@ class Supervisor:
         self._lease_seconds = int(orders.terms["lease_seconds"])
         self._aftermath = Aftermath(orders.databases, lease_seconds=self._lease_seconds)
         ready = [alias for alias in orders.databases if alias not in orders.missing]
-        self._housekeeping = Housekeeping(ready, is_over=lambda: self.is_stopping)
-        self._latecomers = Latecomers(self._housekeeping.databases, orders.missing)
+        databases = databases_of_supervisor(ready)
+        self._housekeeping = Housekeeping(databases, is_over=lambda: self.is_stopping)
+        self._latecomers = Latecomers(databases, orders.missing)
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)
@@ -199,7 +201,7 @@ class Supervisor:
             else:
                 self._start_missing()
                 self._assign_suspects()
-                self._look_for_latecomers()
+                self._latecomers.look()
                 self._housekeeping.keep()
             self._show_health()
             self._wait()
@@ -235,12 +237,6 @@ class Supervisor:
             return False
         is_work_left = self._has_released or self._aftermath.has_suspects
         return self.is_stopping or (all(slot.is_done for slot in self._slots) and not is_work_left)
-
-    def _look_for_latecomers(self) -> None:
-        for alias in self._latecomers.due():
-            self._latecomers.look_at(alias)
-        for alias in self._latecomers.joined():
-            logger.info("%r has its migrations now: working there, too", alias)
 
     def _start_missing(self) -> None:
         if self._has_released and all(slot.is_done for slot in self._slots):

@@ -68,6 +68,15 @@ class Latecomers:
         """Those that have not joined yet."""
         return list(self._missing)
 
+    def look(self) -> list[str]:
+        """Look at those that are due, log which join now, and tell."""
+        for alias in self.due():
+            self.look_at(alias)
+        joined = self.joined()
+        for alias in joined:
+            logger.info("%r has its migrations now: working there, too", alias)
+        return joined
+
     def due(self) -> list[str]:
         """Those to be looked at now. One look is not due while another goes on."""
         due = [alias for alias, moment in self._look_at.items() if moment <= self._clock()]

@@ -4,9 +4,10 @@ import threading
 import time
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
 
-from django_schwartz import Worker, register
+from django_schwartz import Worker, register, signals
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import ExitStatus, Job
 from tests.faults.test_several_databases import longest_wait
@@ -51,6 +52,36 @@ def test_a_frozen_database_holds_up_no_job_of_another_for_longer_than_the_deadli
     assert sorted(performed, key=str) == sorted([*range(len(handles)), "before", "after"], key=str)
     assert longest < DEADLINE_SECONDS + 1
     assert most <= 1
+
+
+def test_a_worker_without_processes_tells_of_a_frozen_database_and_goes_on(
+    broken, database, client, performed, settings, monkeypatch
+):
+    told = []
+
+    def died(*, using, **_):
+        told.append(using)
+
+    settings.SCHWARTZ = {"DEADLINE_SECONDS": DEADLINE_SECONDS}
+    for alias in ("broken", database):  # to end with the test
+        monkeypatch.setitem(connections.settings[alias], "OPTIONS", {})
+    signals.database_died.connect(died)
+    client.dispatch_async("Mail", "other")
+    connections["broken"].close()
+    broken.freeze()
+    begun_at = time.monotonic()
+
+    call_command(
+        "runschwartz",
+        *("--processes=0", "--no-reload", "--max-jobs=1"),
+        *("--database=broken", f"--database={database}"),
+    )
+
+    took = time.monotonic() - begun_at
+    broken.thaw()
+    assert performed == ["other"]
+    assert told == ["broken"]
+    assert took < 4 * DEADLINE_SECONDS
 
 
 def test_leases_in_the_other_databases_are_renewed_and_jobs_in_the_frozen_one_are_not_lost(

@@ -16,6 +16,7 @@ from django_schwartz.checks import pool_too_small
 from django_schwartz.child import Orders
 from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
+from django_schwartz.databases import patience
 from django_schwartz.engine import Terms, set_deadlines
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.logs import show_log
@@ -150,6 +151,8 @@ class Command(BaseCommand):
         _check_folder_of(options["healthcheck"])
         context()  # decided while this process has but one thread
         aliases = _checked(options["databases"] or conf().databases)
+        if options["processes"]:
+            _check_that_children_see(aliases)
         set_deadlines(aliases, deadline_seconds=conf().deadline_seconds)
         missing = wait_for_migrations(aliases, pause=_pause)
         if missing is None:
@@ -168,7 +171,6 @@ class Command(BaseCommand):
         self, client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]
     ) -> bool:
         """Run to the end; True if that is a change of the code."""
-        _check_that_children_see(client.databases.aliases)
         orders = _orders(client, options, missing)
         _check_that_pools_suffice(orders)
         supervisor = Supervisor(
@@ -194,6 +196,11 @@ class Command(BaseCommand):
         """The same in this process."""
         if not options["workers"]:
             client.can_do_all()
+        client.databases.deadline_seconds = patience(
+            [*client.databases.aliases, *missing],
+            deadline_seconds=conf().deadline_seconds,
+            lease_seconds=conf().lease_seconds,
+        )
         runner = Runner(
             client,
             delay=options["delay"] or conf().poll_seconds,
@@ -283,7 +290,7 @@ def _orders(client: TheSchwartz, options: dict[str, Any], missing: dict[str, lis
     )
 
 
-def _check_that_children_see(aliases: list[str]) -> None:
+def _check_that_children_see(aliases: Sequence[str]) -> None:
     """Raise CommandError if other processes could not see what is queued there."""
     for connection in (connections[alias] for alias in aliases):
         is_in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()  # type: ignore[attr-defined]
@@ -329,7 +336,7 @@ def _positive(kind: type[Any]) -> Any:
     def parse(text: str) -> Any:
         number = kind(text)
         if not 0 < number < FOREVER:
-            raise argparse.ArgumentTypeError(f"{text} is not more than 0, or beyond all measure")
+            raise argparse.ArgumentTypeError(f"{text} is not between 0 and {FOREVER}")
         return number
 
     parse.__name__ = kind.__name__
