@@ -1,6 +1,7 @@
 """Which queue database: in what order they are asked, and which are dead for how long."""
 
 import hashlib
+import logging
 import math
 import random
 import threading
@@ -10,12 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz import signals
 from django_schwartz.conf import conf
-from django_schwartz.deadline import within
+from django_schwartz.deadline import Unanswered, within
 from django_schwartz.dialects import dialect_of
-from django_schwartz.exceptions import AllDatabasesDead
+from django_schwartz.exceptions import AllDatabasesDead, one_line
+
+logger = logging.getLogger("django_schwartz")
+
+#: When what was only suspected of being dead was found so: it is to be asked at once.
+LONG_AGO = -math.inf
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,10 @@ class Death:
 
     seconds: float
     cause: Exception
+
+    @property
+    def is_sure(self) -> bool:
+        return self.seconds != LONG_AGO
 
 
 class Deaths:
@@ -40,22 +51,30 @@ class Deaths:
     def note(self, alias: str, cause: Exception) -> bool:
         """Note that the database is dead. Whether that is news."""
         with self._lock:
-            is_news = alias not in self._deaths
+            before = self._deaths.get(alias)
             self._deaths[alias] = Death(self._clock(), cause)
+            return before is None or not before.is_sure
+
+    def suspect(self, alias: str, cause: Exception) -> bool:
+        """Note that the database may be dead. Whether that is news."""
+        with self._lock:
+            is_news = alias not in self._deaths
+            self._deaths.setdefault(alias, Death(LONG_AGO, cause))
             return is_news
 
     def forget(self, alias: str) -> bool:
         """Note that the database is alive. Whether that is news."""
         with self._lock:
-            return self._deaths.pop(alias, None) is not None
+            death = self._deaths.pop(alias, None)
+            return death is not None and death.is_sure
 
     def cause(self, alias: str) -> Exception | None:
-        """Why the database is dead; None while it is not known to be."""
+        """Why the database is dead, or may be; None while it is not known to be."""
         death = self._deaths.get(alias)
         return None if death is None else death.cause
 
     def age(self, alias: str) -> float:
-        """Seconds since the database was last found dead; endless if it was not."""
+        """Seconds since the database was last found dead; endless if it was not, or not surely."""
         death = self._deaths.get(alias)
         return math.inf if death is None else self._clock() - death.seconds
 
@@ -89,7 +108,7 @@ class Databases:
 
     @property
     def causes(self) -> dict[str, Exception]:
-        """Why those that were last found dead are so, by alias."""
+        """Why those that did not answer last did not, by alias."""
         causes = {alias: self._deaths.cause(alias) for alias in self.aliases}
         return {alias: cause for alias, cause in causes.items() if cause is not None}
 
@@ -113,7 +132,7 @@ class Databases:
         return next((a for a in self.aliases if connections[a].in_atomic_block), None)
 
     def lives(self, alias: str) -> bool:
-        """Whether it is one of these, and was not found dead since it served last."""
+        """Whether it is one of these, and nothing was wrong with it since it served last."""
         return alias in self.aliases and self._deaths.cause(alias) is None
 
     def is_dead(self, alias: str) -> bool:
@@ -129,7 +148,11 @@ class Databases:
 
         Any other error goes to the caller, and so does every error inside a transaction. Without
         one the database lives, unless the block says nothing of its jobs: then not `revives`.
+
+        A connection that was open already and is cut now makes the database suspect only: the next
+        to ask makes a new one, and learns more.
         """
+        was_open = connections[alias].connection is not None
         try:
             with within(self.deadline_seconds, connections[alias]):
                 yield
@@ -139,8 +162,12 @@ class Databases:
                 connection, error
             ):
                 raise
+            is_cut = was_open and _was_cut(connection, error)
             connection.close()
-            self._mark_dead(alias, error)
+            if is_cut:
+                self._mark_suspect(alias, error)
+            else:
+                self._mark_dead(alias, error)
         else:
             if revives:
                 self._mark_alive(alias)
@@ -149,6 +176,15 @@ class Databases:
         if self._deaths.note(alias, error) and not self._is_quiet:
             signals.database_died.send_robust(
                 type(self), using=alias, error=error, retry_seconds=self.retry_seconds
+            )
+        _drop_frames(error)
+
+    def _mark_suspect(self, alias: str, error: Exception) -> None:
+        if self._deaths.suspect(alias, error) and not self._is_quiet:
+            logger.info(
+                "a connection to database %r was cut, trying a new one: %s",
+                alias,
+                signals.printable(one_line(error)),
             )
         _drop_frames(error)
 
@@ -187,6 +223,13 @@ def databases_of_supervisor(aliases: Sequence[str]) -> Databases:
         lease_seconds=settings.lease_seconds,
     )
     return databases
+
+
+def _was_cut(connection: BaseDatabaseWrapper, error: Error) -> bool:
+    """Whether the connection ended; not since the server kept silent, or would not serve."""
+    if isinstance(error, Unanswered):
+        return False
+    return connection.connection is None or not connection.is_usable()
 
 
 def _drop_frames(error: BaseException | None) -> None:

@@ -259,6 +259,126 @@ def test_the_connection_to_a_dead_database_is_closed(client, database):
     assert connections[database].connection is None
 
 
+# Suspicion
+
+
+END_MY_SESSION = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+@pytest.fixture
+def end_sessions(database, any_thread_connects):
+    """End these sessions, from another thread."""
+
+    def end(*sessions):
+        sql = "KILL %s" if database == "mysql" else "SELECT pg_terminate_backend(%s, 5000)"
+        with connections[database].cursor() as cursor:
+            for session in sessions:
+                cursor.execute(sql, [session])
+
+    return lambda *sessions: in_threads(lambda: end(*sessions))
+
+
+@pytest.fixture
+def cut(database, end_sessions):
+    """End the session of this thread's connection."""
+
+    def cut():
+        end_sessions(session_of(database))
+
+    yield cut
+    connections[database].close()
+
+
+def session_of(alias):
+    sql = "CONNECTION_ID" if alias == "mysql" else "pg_backend_pid"
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT {sql}()")
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.only_on("postgresql", "mysql")
+def test_a_session_that_was_cut_leaves_its_database_for_the_next_to_ask(database, cut):
+    databases = databases_of(database)
+    cut()
+
+    answers = [ask(databases, database) for _ in range(2)]
+
+    assert answers == [False, True]
+    assert databases.causes == {}
+
+
+@pytest.mark.only_on("postgresql", "mysql")
+def test_a_database_whose_session_was_cut_is_not_dead_and_has_the_cause(database, cut, told):
+    databases = databases_of(database)
+    cut()
+
+    ask(databases, database)
+
+    assert not databases.is_dead(database)
+    assert not databases.lives(database)
+    assert isinstance(databases.causes[database], OperationalError)
+    assert told == []
+
+
+@pytest.mark.only_on("postgresql", "mysql")
+def test_sessions_of_many_threads_that_were_cut_make_no_database_dead(database, end_sessions):
+    databases = databases_of(database)
+    sessions = []
+    are_cut = threading.Barrier(4, timeout=20)
+
+    def ask_twice():
+        sessions.append(session_of(database))
+        are_cut.wait()
+        are_cut.wait()
+        return [ask(databases, database) for _ in range(2)]
+
+    def cut_all():
+        are_cut.wait()
+        end_sessions(*sessions)
+        are_cut.wait()
+
+    *answers, _ = in_threads(*[ask_twice] * 3, cut_all)
+
+    assert answers == [[False, True]] * 3
+    assert not databases.is_dead(database)
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_database_that_cuts_a_new_connection_too_is_dead(database, cut, told):
+    databases = databases_of(database)
+    cut()
+
+    answers = [ask(databases, database, END_MY_SESSION) for _ in range(2)]
+
+    assert answers == [False, False]
+    assert databases.is_dead(database)
+    assert [what for what, *_ in told] == ["died"]
+
+
+@pytest.mark.only_on("postgresql")
+def test_an_old_connection_that_was_cut_does_not_shorten_the_death_of_its_database(
+    database, clock, cut
+):
+    databases = databases_of(database, clock=clock)
+    connections[database].close()
+    ask(databases, database, END_MY_SESSION)
+    cut()
+
+    clock.seconds = 30
+    ask(databases, database)
+
+    assert databases.is_dead(database)
+
+
+def test_a_server_that_does_not_serve_is_dead_though_its_connection_is_good(database, clock):
+    databases = databases_of(database, clock=clock)
+    connections[database].ensure_connection()
+
+    ask(databases, database, "SELECT * FROM no_such_table")
+
+    assert databases.is_dead(database)
+
+
 # Known to all
 
 

@@ -46,6 +46,7 @@ class Scouts:
 
     def _look(self, alias: str) -> None:
         try:
+            connections[alias].close()  # an old one may have been cut, which says nothing of today
             with self._databases.failing_over(alias, revives=False):
                 with connections[alias].cursor() as cursor:
                     cursor.execute("SELECT 1")

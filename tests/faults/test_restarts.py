@@ -41,8 +41,8 @@ def test_an_outcome_waits_for_the_server(broken, working):
         keep_exit_status_for = 100
 
         def work(self, job):
-            performed.append(job.arg)
             broken.down("immediate")
+            performed.append(job.arg)
             job.completed()
 
     handle = TheSchwartz(["broken"]).dispatch_async("Mail", "once")

@@ -3,13 +3,15 @@
 import json
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db import connections
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.models import ExitStatus, Job
+from django_schwartz.exceptions import InvalidHandle
+from django_schwartz.models import ExitStatus, Job, JobHandle
 from tests.engine.conftest import Running
 from tests.threads import in_threads
 from tests.waiting import until
@@ -34,12 +36,12 @@ def three(broken, database, add_database):
 
 @pytest.fixture
 def start(manage, three):
-    """Start a `runschwartz` that looks in all three."""
+    """Start a `runschwartz` that looks in all three, unless it is to know others."""
 
-    def start(*options):
+    def start(*options, known=three):
         more = {alias: connections.settings[alias] for alias in three[1:]}
         queue = {
-            "DATABASES": three,
+            "DATABASES": known,
             "LEASE_SECONDS": LEASE_SECONDS,
             "RETRY_SECONDS": 1,
             "DEADLINE_SECONDS": DEADLINE_SECONDS,
@@ -151,15 +153,47 @@ def test_a_frozen_one_of_three_delays_no_job_of_the_others_for_longer_than_the_d
     assert running.stop() == 0, running.output
 
 
+def test_one_whose_sessions_are_all_cut_goes_on_at_once(
+    broken, database, working, client, performed
+):
+    with working([database, "broken"], "Mail", retry_seconds=30):
+        for alias in (database, "broken"):
+            TheSchwartz([alias]).dispatch_async("Mail", alias)
+        until(lambda: {*performed} == {database, "broken"})
+        with connections["broken"].cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+        began = time.monotonic()
+        # named, so that it tells the workers of this process of no life
+        handles = [client.dispatch_async("Mail", n, using="broken") for n in range(20)]
+        until(lambda: not any(handle.is_pending for handle in handles))
+        seconds = time.monotonic() - began
+        connections["broken"].close()
+
+    print(f"done {seconds:.2f} s after the cut")
+    assert {*range(20)} < {*performed}
+    assert seconds < 3
+
+
 def test_a_database_is_retired_once_a_worker_of_its_own_has_done_what_is_left(broken, three, start):
-    handles = [TheSchwartz(three).dispatch_async("Note", number) for number in range(60)]
+    before, after = TheSchwartz(three), TheSchwartz(three[:2])
+    handles = [before.dispatch_async("Note", number) for number in range(60)]
+    later = before.dispatch_async("Note", run_after=timedelta(seconds=5), using="broken")
     connections["broken"].close()
 
-    process = start("--database", "broken", "--until-done")
+    process = start("--database", "broken", "--until-done", known=three[:2])
     output, _ = process.communicate(timeout=40)
-    newer = [TheSchwartz(three[:2]).dispatch_async("Note") for _ in range(20)]
+    left = list(Job.objects.using("broken").values_list("pk", flat=True))
+    start("--database", "broken", known=three[:2])
+    newer = [after.dispatch_async("Note") for _ in range(20)]
 
     assert process.returncode == 0, output
-    await_all(handles, ["broken"])
+    assert left == [later.jobid]
+    await_all([*handles, later], ["broken"])
     assert {handle.alias for handle in newer} <= {*three[:2]}
-    assert Job.objects.using("broken").count() == 0
+    assert JobHandle.from_string(str(later)).exit_status == 0
+    with pytest.raises(InvalidHandle):
+        after.lookup_job(later)
