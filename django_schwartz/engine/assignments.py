@@ -1,5 +1,6 @@
 """Assignments: jobs that the supervisor gives to a process, which performs them one at a time."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,6 +38,10 @@ class Assignments:
     @property
     def is_wanted(self) -> bool:
         return True
+
+    @property
+    def lapses_at(self) -> float:
+        return math.inf
 
     def poll(self, limit: int) -> list[Job]:
         """The next job, when the one before it is done with."""

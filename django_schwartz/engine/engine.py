@@ -295,9 +295,14 @@ class Engine:
             return
         self._is_asleep = True
         if not self._has_room.is_set():
-            self._ears.wait(LOOK_SECONDS if self._has_waiting else None)
+            self._ears.wait(LOOK_SECONDS if self._has_waiting else self._seconds_to_lapse)
         self._is_asleep = False
         self._give_back_hoarded()
+
+    @property
+    def _seconds_to_lapse(self) -> float:
+        """Seconds until a lease may end that somebody held who is dead by now."""
+        return min(lane.lapses_at for lane in self._lanes) - time.monotonic()
 
     @property
     def _has_waiting(self) -> bool:

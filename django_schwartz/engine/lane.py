@@ -21,6 +21,10 @@ class Grabs(Protocol):
     def is_wanted(self) -> bool:
         """Whether there may be anything to grab."""
 
+    @property
+    def lapses_at(self) -> float:
+        """When a lease may end, by the monotonic clock, so that there is something to grab."""
+
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` jobs, in the order in which they are to be performed."""
 
@@ -75,6 +79,10 @@ class Lane:
     @property
     def is_wanted(self) -> bool:
         return self._poller.is_wanted
+
+    @property
+    def lapses_at(self) -> float:
+        return self._poller.lapses_at
 
     @property
     def room(self) -> int:

@@ -1,5 +1,6 @@
 """The poller: grabs batches from the databases, fairly between functions."""
 
+import math
 import random
 import time
 from collections import defaultdict
@@ -19,6 +20,8 @@ from django_schwartz.models import Job
 #: as it takes to be a twentieth of the time.
 LOOK_SECONDS = 0.25
 LOOKS_APART = 20
+#: Seconds over which idle processes spread that wait for the end of one lease.
+SPREAD_SECONDS = 0.5
 
 
 class Poller:
@@ -40,6 +43,13 @@ class Poller:
     @property
     def is_wanted(self) -> bool:
         return self._hands.has_abilities
+
+    @property
+    def lapses_at(self) -> float:
+        """When a lease may end next, of which nobody tells: by the monotonic clock."""
+        now = time.monotonic()
+        moments = [queue.lapses_at for queue in self._queues.values()]
+        return min((moment for moment in moments if moment > now), default=math.inf)
 
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` due jobs, in the order in which they are to be performed.
@@ -91,8 +101,29 @@ class PlainQueue:
         self._alias = alias
         #: The functions that the last grab gave jobs of: the others go first.
         self._served: set[int] = set()
+        self._was_empty = False
+        #: No lease that somebody holds ends before, by the monotonic clock.
+        self.lapses_at = 0.0
 
     def grab(self, lease: Lease, limit: int) -> list[Job]:
+        """Grab what is due. Where nothing was, see at times instead when the next lease ends."""
+        if self._was_empty and time.monotonic() >= self.lapses_at and not self._is_any_free(lease):
+            return []
+        grabbed = self._grab_due(lease, limit)
+        self._was_empty = not grabbed
+        return grabbed
+
+    def _is_any_free(self, lease: Lease) -> bool:
+        jobs = self._client.narrowed(Job.objects.using(self._alias).of(lease.seconds))
+        # A lease that begins after this look is as long as ours.
+        at_most = min(lease.seconds.values())
+        seconds = jobs.seconds_until_free(at_most=at_most)
+        self.lapses_at = time.monotonic() + seconds
+        if 0 < seconds < at_most:
+            self.lapses_at += random.uniform(0, SPREAD_SECONDS)  # noqa: S311 - no secret
+        return not seconds
+
+    def _grab_due(self, lease: Lease, limit: int) -> list[Job]:
         grabbed = self._grab_of_others(lease, limit) if self._served else []
         if len(grabbed) < limit:
             grabbed += self._grab_of(lease.seconds, lease, limit - len(grabbed))
@@ -125,13 +156,13 @@ class LevelledQueue(PlainQueue):
         self._levels: list[Level] = []
         self._next_look = 0.0
 
-    def grab(self, lease: Lease, limit: int) -> list[Job]:
+    def _grab_due(self, lease: Lease, limit: int) -> list[Job]:
         reads_on = self._levels and time.monotonic() < self._next_look
         if reads_on and (grabbed := self._grab_on(lease, limit)):
             return grabbed
         levels = self._look(lease)
         if levels is None:
-            return super().grab(lease, limit)
+            return super()._grab_due(lease, limit)
         self._levels = levels
         return self._grab_on(lease, limit) if levels else []
 

@@ -12,7 +12,15 @@ from django.db.models.functions import Left
 from django.db.models.lookups import Exact, GreaterThanOrEqual
 
 from django_schwartz import signals
-from django_schwartz.dialects import INSERTED, Lease, Level, Row, ServerTime, dialect_of
+from django_schwartz.dialects import (
+    INSERTED,
+    Lease,
+    Level,
+    Row,
+    ServerMicroseconds,
+    ServerTime,
+    dialect_of,
+)
 from django_schwartz.exceptions import SchwartzError
 from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
@@ -173,6 +181,16 @@ class JobQuerySet(models.QuerySet["Job"]):
         job._state = ModelState()
         job._state.adding, job._state.db = False, self.db
         return job
+
+    def seconds_until_free(self, *, at_most: int) -> float:
+        """Seconds until nobody holds one of these jobs whose time has come; 0 if one is free now.
+
+        `at_most` if that takes longer, or if there is none.
+        """
+        soon = self.filter(run_after__lte=ServerTime(), grabbed_until__lte=ServerTime() + at_most)
+        until = models.ExpressionWrapper(models.F("grabbed_until"), models.BigIntegerField())
+        row = soon.order_by("grabbed_until").values_list(until, ServerMicroseconds()).first()
+        return at_most if row is None else max(0, row[0] - row[1] / 1_000_000)
 
     # Verbs
 

@@ -1,10 +1,11 @@
 """What an engine grabs, and in which order: fair between functions, priorities first."""
 
+import time
 from array import array
 from collections import Counter
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from django_schwartz import Worker, register
 from django_schwartz.databases import known_deaths
@@ -13,7 +14,7 @@ from django_schwartz.engine.hands import SHORTEST_SECONDS, Hands
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.poller import LevelledQueue, PlainQueue, Poller, in_fair_order
 from django_schwartz.models import Job
-from tests.rows import lease_elsewhere
+from tests.rows import end_lease, lease_elsewhere, statements
 
 NAMES = ["Low", "Middle", "High"]
 
@@ -171,6 +172,85 @@ def test_in_one_batch_equals_take_turns_and_others_follow_by_priority(database):
     ]
 
     assert [job.jobid for job in in_fair_order(jobs)] == [4, 0, 3, 1, 2]
+
+
+# An idle poller
+
+
+@pytest.fixture(params=[True, False], ids=["by priority", "in turn"])
+def idle(request, client, hands):
+    """A poller that found nothing the last time, by priorities or without."""
+    client.prioritize = request.param
+    poller = Poller(hands)
+    poller.poll(1)
+    return poller
+
+
+def seconds_until(moment):
+    return moment - time.monotonic()
+
+
+def test_every_poll_of_an_idle_poller_is_one_statement(idle, client, database):
+    lease_elsewhere(client.dispatch_async("Low"))
+
+    with statements(database) as words:
+        polls = [idle.poll(1) for _ in range(5)]
+
+    assert polls == [[], [], [], [], []]
+    assert len(words) == 5
+
+
+def test_an_idle_poller_knows_when_the_first_lease_ends_that_another_has(idle, client):
+    for name, seconds in (("Low", 40), ("High", 20), ("Middle", 50)):
+        lease_elsewhere(client.dispatch_async(name), seconds=seconds)
+
+    idle.poll(1)
+
+    assert 18 < seconds_until(idle.lapses_at) < 20.6
+
+
+def test_a_job_whose_lease_ended_is_grabbed_then(idle, client):
+    handle = client.dispatch_async("Low")
+    lease_elsewhere(handle, seconds=1)
+
+    idle.poll(1)
+    pause = seconds_until(idle.lapses_at)
+    end_lease(handle)
+    idle._queues[handle.alias].lapses_at = 0
+    grabbed = idle.poll(1)
+
+    assert pause < 1.6
+    assert [job.pk for job in grabbed] == [handle.jobid]
+
+
+def test_where_nobody_holds_a_job_none_lapses_for_as_long_as_a_lease(idle, client):
+    client.dispatch_async(Job(funcname="Low", run_after=4_000_000_000))
+    lease_elsewhere(client.dispatch_async("Unknown"), seconds=20)
+
+    idle.poll(1)
+
+    assert 59 < seconds_until(idle.lapses_at) <= 60
+
+
+def test_two_leases_that_end_one_after_the_other_are_both_known(idle, client):
+    first, second = client.dispatch_async("Low"), client.dispatch_async("Low")
+    lease_elsewhere(second, seconds=20)
+
+    grabbed = [idle.poll(1) for _ in range(3)]
+
+    assert [[job.pk for job in jobs] for jobs in grabbed] == [[first.jobid], [], []]
+    assert 18 < seconds_until(idle.lapses_at) < 20.6
+
+
+@pytest.mark.parametrize("until", [-(2**63), 2**63 - 1], ids=["before", "after"])
+def test_no_lease_is_too_long_to_be_looked_at(idle, client, database, until):
+    handle = client.dispatch_async("Low")
+    with connections[database].cursor() as cursor:
+        cursor.execute("UPDATE django_schwartz_job SET grabbed_until = %s", [until])
+
+    grabbed = idle.poll(1)
+
+    assert [job.pk for job in grabbed] == ([handle.jobid] if until < 0 else [])
 
 
 # A grab whose reply is lost

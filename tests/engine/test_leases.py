@@ -2,10 +2,13 @@
 
 import os
 import signal
+import time
 
 import pytest
 
+from django_schwartz.models import WorkerProcess
 from tests.engine.conftest import traces
+from tests.processes import descendants_of, send
 from tests.waiting import until
 
 pytestmark = pytest.mark.only_on("sqlite", "postgresql")
@@ -52,6 +55,27 @@ def test_a_zombie_has_nothing_to_say(start_with_short_leases, sleeper):
     assert "completed" not in zombie.output
     assert other.stop() == 0
     assert zombie.stop() == 0
+
+
+@pytest.mark.only_on("sqlite", "postgresql", "mysql")
+def test_the_jobs_of_a_host_that_died_run_again_within_two_seconds_of_their_leases(
+    start_with_short_leases, sleeper
+):
+    dying = start_with_short_leases()
+    handles, pids_of = zip(*[sleeper(60, name=str(n)) for n in range(2)], strict=True)
+    for pid_of in pids_of:
+        pid_of()
+    start_with_short_leases("--delay", 20)
+    until(lambda: WorkerProcess.objects.filter(started_at__isnull=False).count() == 2)
+
+    for pid in [dying.process.pid, *descendants_of(dying.process.pid)]:
+        send(pid, signal.SIGKILL)
+    began = time.monotonic()
+    until(lambda: [traces(handle) for handle in handles] == [["begun", "begun"]] * 2)
+    seconds = time.monotonic() - began
+
+    print(f"begun again {seconds:.1f} s later")
+    assert seconds < 6
 
 
 def test_a_process_that_is_stopped_for_long_is_replaced(start_with_short_leases, sleeper):
