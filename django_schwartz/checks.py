@@ -11,11 +11,12 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from django_schwartz.conf import KEYS, Conf
 from django_schwartz.dialects import DIALECTS, dialect_of
 from django_schwartz.engine import Terms
+from django_schwartz.models import Job
 from django_schwartz.serializers import ARG_FORMATS
 from django_schwartz.worker import Worker, registry
 
@@ -90,7 +91,19 @@ def check_databases(**_: object) -> list[CheckMessage]:
                 id="django_schwartz.W001",
             )
         )
+        messages += _needless_tables()
     return messages
+
+
+def _needless_tables() -> Iterator[CheckMessage]:
+    is_there = connections[DEFAULT_DB_ALIAS].vendor in DIALECTS
+    if is_there and router.allow_migrate_model(DEFAULT_DB_ALIAS, Job):
+        yield CheckWarning(
+            '"default" holds no queue, and yet `migrate` makes its tables there.',
+            hint="Add 'django_schwartz.routers.QueueRouter' to DATABASE_ROUTERS; by it the admin"
+            " finds the queue, too.",
+            id="django_schwartz.W003",
+        )
 
 
 def check_pools(**_: object) -> list[CheckMessage]:

@@ -312,6 +312,30 @@ def check(tmp_path):
 POOLED = {"ENGINE": "django.db.backends.postgresql"}
 
 
+TWO = 'DATABASES["queue"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}'
+ELSEWHERE = 'SCHWARTZ = {"DATABASES": ["queue"]}'
+ROUTED = 'DATABASE_ROUTERS = ["django_schwartz.routers.QueueRouter"]'
+
+
+def test_tables_in_a_default_database_without_a_queue_are_warned_of(check):
+    code, output = check(TWO, ELSEWHERE)
+
+    assert code == 0
+    assert (
+        '(django_schwartz.W003) "default" holds no queue, and yet `migrate` makes its tables there.'
+        in output
+    )
+    assert "HINT: Add 'django_schwartz.routers.QueueRouter' to DATABASE_ROUTERS" in output
+
+
+@pytest.mark.parametrize("lines", [(TWO,), (TWO, ELSEWHERE, ROUTED)], ids=["default", "routed"])
+def test_tables_where_the_queue_is_are_not_warned_of(check, lines):
+    code, output = check(*lines)
+
+    assert code == 0
+    assert "W003" not in output
+
+
 @pytest.mark.parametrize(
     ("pool", "most"),
     [(True, 4), ({"max_size": 7}, 7), ({"min_size": 5}, 5), ({"min_size": 1, "max_size": None}, 1)],
