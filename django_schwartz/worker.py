@@ -144,7 +144,7 @@ class Registry:
 
     def register(self, worker: WorkerClass) -> WorkerClass:
         given: object = worker
-        if not (isinstance(given, type) and issubclass(given, Worker)):
+        if given is Worker or not (isinstance(given, type) and issubclass(given, Worker)):
             raise TypeError(f"register() takes a subclass of Worker, not {worker!r}.")
         known = self._workers.setdefault(worker.funcname, worker)
         if known is not worker:
