@@ -118,9 +118,11 @@ def _finite(value: Any) -> float:
     Raises TypeError, ValueError or OverflowError for no number.
     """
     number = float(value or 0)
+    if -FOREVER <= number <= FOREVER:
+        return number
     if math.isnan(number):
         raise ValueError(f"{value!r} is no number.")
-    return min(max(number, -FOREVER), FOREVER)
+    return math.copysign(FOREVER, number)
 
 
 def _first_number(*values: Any) -> float:

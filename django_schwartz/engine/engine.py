@@ -34,7 +34,7 @@ from django_schwartz.models import Job
 from django_schwartz.scoreboard import Scoreboard
 from django_schwartz.signals import printable
 from django_schwartz.upgrades import Latecomers
-from django_schwartz.upkeep import tend_connections
+from django_schwartz.upkeep import Upkeep
 from django_schwartz.wakeup import Ears
 
 logger = logging.getLogger("django_schwartz")
@@ -178,6 +178,7 @@ class Engine:
 
     def run(self) -> None:
         """Work until stopped, until `max_jobs` or the like, or until nothing is due."""
+        self._upkeep = Upkeep(self._aliases)
         self._start()
         farewell = self._work()
         self._finish(farewell)
@@ -260,7 +261,7 @@ class Engine:
         except AnyDatabaseError as error:
             self._note_trouble(f"{type(error).__name__}: {error}")
         finally:
-            tend_connections(self._aliases)
+            self._upkeep.tend()
         return grabbed
 
     def _note_trouble(self, trouble: str) -> None:
