@@ -241,12 +241,19 @@ class Engine:
         return self._terms.max_jobs - self.grabbed
 
     def _is_spent(self) -> bool:
+        """Whether it has done its share: at least a job, whatever its memory."""
+        if self._has_waiting:  # they are a part of it
+            return False
         terms = self._terms
         return (
             self._wanted < 1  # max_jobs with its jitter is no whole number
             or time.monotonic() > self._started_at + terms.max_age
-            or (terms.max_rss < math.inf and (resident_bytes() or 0) > terms.max_rss)
+            or (self.grabbed > 0 and self._holds_too_much())
         )
+
+    def _holds_too_much(self) -> bool:
+        most = self._terms.max_rss
+        return most < math.inf and (resident_bytes() or 0) > most
 
     def _fill_lanes(self) -> int:
         """Grab for each lane what it has room for, and tell how much. Databases may be away."""
