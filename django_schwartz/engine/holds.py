@@ -14,6 +14,9 @@ from django_schwartz.dialects import Lease
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Holder, Job
 
+#: The shortest lease, in seconds, that is renewed before it ends: of one of two not much more than
+#: one may be left, since the database counts whole seconds, and one has to pass before a renewal.
+LEAST_LEASE_SECONDS = 3
 #: The shortest lease, in seconds, that a short grab_for makes.
 SHORTEST_SECONDS = 5
 
