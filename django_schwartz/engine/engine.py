@@ -119,6 +119,7 @@ class Engine:
         self._ears = Ears(watched, poll_seconds=terms.poll_seconds, living=client.databases)
         self._has_room = threading.Event()
         self._stopping = threading.Event()
+        self._is_for_suspects = assigned is not None
         self._lanes = self._make_lanes(assigned)
         self._trouble = ""
         self._is_listening = False
@@ -309,7 +310,9 @@ class Engine:
             return
         self._is_asleep = True
         if not self._has_room.is_set():
-            self._ears.wait(LOOK_SECONDS if self._has_waiting else None)
+            # The next suspect waits until the outcome of the one before is recorded.
+            is_short = self._has_waiting or (self._is_for_suspects and len(self._holds))
+            self._ears.wait(LOOK_SECONDS if is_short else None)
         self._is_asleep = False
         self._give_back_hoarded()
 

@@ -132,7 +132,7 @@ def test_those_of_a_killed_process_are_performed_again_at_once(start, group):
     running = start("--threads", 1)
 
     os.kill(pid_of(), signal.SIGKILL)
-    until(lambda: not any(handle.is_pending for handle in handles))
+    until(lambda: not any(handle.is_pending for handle in handles), seconds=5)
 
     assert [handle.exit_status for handle in handles] == [0, 0, 0]
     assert [handle.failures for handle in handles] == [0, 0, 0]
