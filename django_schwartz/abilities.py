@@ -80,4 +80,8 @@ class Abilities:
 
 
 def name_of(worker: Ability) -> str:
-    return worker if isinstance(worker, str) else worker.funcname
+    """Raises TypeError for what is neither."""
+    name: object = worker if isinstance(worker, str) else getattr(worker, "funcname", None)
+    if not isinstance(name, str):
+        raise TypeError(f"A function is told by its funcname or its Worker class, not {worker!r}.")
+    return name

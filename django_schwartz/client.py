@@ -14,7 +14,7 @@ from django.db import connections
 from django_schwartz.abilities import Abilities, Ability, name_of
 from django_schwartz.batches import Batches
 from django_schwartz.conf import conf
-from django_schwartz.databases import Databases
+from django_schwartz.databases import Databases, checked_aliases
 from django_schwartz.dialects import Lease, dialect_of
 from django_schwartz.dispatching import after_commit, dispatch, made_job
 from django_schwartz.exceptions import InvalidHandle
@@ -35,8 +35,9 @@ _grab_numbers = itertools.count(1)
 class TheSchwartz(Abilities):
     """A client of the queue. What is not given comes from the SCHWARTZ setting.
 
-    `databases` are aliases. `floor` is the lowest priority that is grabbed, 0 for none. `verbose`
-    gets debug messages: a callable of (message, job), or True for standard error.
+    `databases` are aliases; ValueError for one that DATABASES lacks. `floor` is the lowest priority
+    that is grabbed, 0 for none. `verbose` gets debug messages: a callable of (message, job), or
+    True for standard error.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class TheSchwartz(Abilities):
         settings = conf()
         super().__init__(
             Databases(
-                settings.databases if databases is None else list(databases),
+                checked_aliases(settings.databases if databases is None else databases),
                 retry_seconds=settings.retry_seconds if retry_seconds is None else retry_seconds,
             )
         )

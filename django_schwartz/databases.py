@@ -5,7 +5,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -164,6 +164,17 @@ class Databases:
     def _lacks_tables(self, alias: str) -> bool:
         cause = self._deaths.cause(alias)
         return isinstance(cause, Error) and dialect_of(connections[alias]).is_missing_table(cause)
+
+
+def checked_aliases(aliases: Iterable[str]) -> list[str]:
+    """The aliases, none of which DATABASES lacks. Raises TypeError, ValueError."""
+    if isinstance(aliases, str):
+        raise TypeError(f"Several aliases are asked for: [{aliases!r}], not {aliases!r}.")
+    checked = list(aliases)
+    for alias in checked:
+        if alias not in connections:
+            raise ValueError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
+    return checked
 
 
 def patience(aliases: Sequence[str], *, deadline_seconds: float, lease_seconds: float) -> float:

@@ -64,5 +64,5 @@ class Housekeeping:
 def _tell_of_orphans(alias: str) -> None:
     orphans = nobody_can_do(alias)
     if orphans:
-        told = ", ".join(f"{printable(name)} ({count})" for name, count in orphans.items())
+        told = ", ".join(f"{printable(name)!r} ({count})" for name, count in orphans.items())
         logger.warning("jobs in %r wait for functions that no worker here can do: %s", alias, told)

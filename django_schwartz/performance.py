@@ -273,7 +273,7 @@ def leave_no_transaction(connection: BaseDatabaseWrapper) -> None:
         connection.connect()
     if connection.errors_occurred:
         connection.close_if_unusable_or_obsolete()
-    if connection.connection is not None and not connection.get_autocommit():
+    if connection.connection is not None and not connection.autocommit:
         connection.rollback()
         connection.set_autocommit(True)
 

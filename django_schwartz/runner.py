@@ -17,7 +17,7 @@ from django_schwartz.lookout import Lookout
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
 from django_schwartz.upgrades import Latecomers
-from django_schwartz.upkeep import tend_connections
+from django_schwartz.upkeep import Upkeep
 
 logger = logging.getLogger("django_schwartz")
 
@@ -64,6 +64,7 @@ class Runner:
 
     def run(self) -> None:
         """Work until stopped, until `max_jobs`, or until nothing is due."""
+        self._upkeep = Upkeep(self.client.databases.aliases)
         self.client.make_functions()
         while not self._is_finished():
             self._housekeeping.keep()
@@ -96,7 +97,7 @@ class Runner:
             self._note_trouble(f"{type(error).__name__}: {error}")
             return False
         finally:
-            tend_connections(self.client.databases.aliases)
+            self._upkeep.tend()
         self._note_trouble("")
         return performed
 

@@ -4,6 +4,7 @@ An arg is data. Nothing is unpickled, and no class is ever looked up or made.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
 
@@ -19,11 +20,22 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.20} is beyond all numbers")
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 #: Characters kept of an error's message or traceback.
 MAX_TEXT = 65_536
 
+#: Levels of a JSON column's value; MariaDB takes no more.
+MAX_DEPTH = 31
+#: NUL in JSON text, rather than a backslash and "u0000".
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 #: What a key that is no str becomes in JSON, where a str may be the same.
 OTHER_KEY = re.compile(r'"(?:-?\d[^"]*|true|false|null)":')
 
@@ -58,7 +70,7 @@ def _refuse_like_keys(value: object) -> None:
     """Raise TypeError for a dict, at any depth, that has fewer keys in JSON: 1 and "1"."""
     for found in _dicts_in(value):
         if len(json.loads(json.dumps(dict.fromkeys(found)))) < len(found):
-            raise TypeError(f"Two keys of a dict in arg are the same in JSON: {list(found)!r:.200}")
+            raise TypeError("Two keys of a dict in arg are the same in JSON, such as 1 and '1'.")
 
 
 def _dicts_in(value: object) -> Iterator[dict[object, object]]:
@@ -116,6 +128,36 @@ def _load_json(stored: bytes) -> object:
     return value if end == len(text) else _decoder.decode(text)  # which says what is wrong
 
 
+def encode_json_column(what: str, value: object) -> str | None:
+    """The JSON text of a value, for a column that every database reads as JSON; None for None.
+
+    Raises TypeError for what is no JSON, ValueError for JSON that some database would refuse.
+    """
+    if value is None:
+        return None
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{what} must be a value that JSON can hold: {error}") from error
+    if NUL.search(text) or not _is_unicode(text):
+        raise ValueError(f"{what} holds NUL or half a surrogate pair.")
+    if _depth(value) > MAX_DEPTH:
+        raise ValueError(f"{what} has lists or dicts in each other, more than {MAX_DEPTH} deep.")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    return text == text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return 0
+    return 1 + max(map(_depth, value), default=0)
+
+
 def checked_name(what: str, value: object) -> str | None:
     """Text as a column of 255 characters stores it; a number becomes its digits.
 
@@ -128,7 +170,7 @@ def checked_name(what: str, value: object) -> str | None:
     text = str(value)
     if len(text) > 255:
         raise ValueError(f"{what} has {len(text)} characters; 255 is the most.")
-    if "\0" in text or text != text.encode("utf-8", "replace").decode("utf-8"):
+    if "\0" in text or not _is_unicode(text):
         raise ValueError(f"{what} holds NUL or half a surrogate pair: {text!a}.")
     return text
 

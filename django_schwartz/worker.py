@@ -118,9 +118,11 @@ def _finite(value: Any) -> float:
     Raises TypeError, ValueError or OverflowError for no number.
     """
     number = float(value or 0)
+    if -FOREVER <= number <= FOREVER:
+        return number
     if math.isnan(number):
         raise ValueError(f"{value!r} is no number.")
-    return min(max(number, -FOREVER), FOREVER)
+    return math.copysign(FOREVER, number)
 
 
 def _first_number(*values: Any) -> float:
@@ -144,7 +146,7 @@ class Registry:
 
     def register(self, worker: WorkerClass) -> WorkerClass:
         given: object = worker
-        if not (isinstance(given, type) and issubclass(given, Worker)):
+        if given is Worker or not (isinstance(given, type) and issubclass(given, Worker)):
             raise TypeError(f"register() takes a subclass of Worker, not {worker!r}.")
         known = self._workers.setdefault(worker.funcname, worker)
         if known is not worker:

@@ -11,6 +11,22 @@ def test_a_client_takes_no_option_that_does_not_exist():
         TheSchwartz(prioritise=True)
 
 
+def test_a_client_of_a_database_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"^DATABASES has no 'nowhere'; it has .*sqlite"):
+        TheSchwartz(["sqlite", "nowhere"])
+
+
+def test_a_client_of_one_alias_is_told_to_put_it_into_a_list():
+    with pytest.raises(TypeError, match=r"\['sqlite'\], not 'sqlite'"):
+        TheSchwartz("sqlite")
+
+
+@pytest.mark.parametrize("what", [5, None, object], ids=repr)
+def test_an_ability_that_is_no_worker_is_refused(what):
+    with pytest.raises(TypeError, match="by its funcname or its Worker class, not "):
+        TheSchwartz().can_do(what)
+
+
 def test_what_is_not_given_comes_from_the_settings(settings):
     settings.SCHWARTZ = {
         "DATABASES": ["sqlite"],

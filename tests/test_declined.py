@@ -286,11 +286,12 @@ def test_declining_a_job_that_has_its_verdict_is_no_lost_lease(job, lost):
     assert lost == []
 
 
-def test_declining_a_job_that_another_holds_by_now_leaves_it_to_him(job, lost):
+@pytest.mark.parametrize("arguments", [(), (1,)], ids=["no time", "a time"])
+def test_declining_a_job_that_another_holds_by_now_leaves_it_to_him(job, lost, arguments):
     lease_elsewhere(job.handle)
     before = rows()
 
-    declined = job.declined(1)
+    declined = job.declined(*arguments)
 
     assert declined is False
     assert rows() == before

@@ -18,6 +18,10 @@ def test_every_fault_of_databases_has_an_entry():
     assert re.findall(r"\b(D\d+), ", INDEX) == [f"D{number}" for number in range(1, 24)]
 
 
+def test_every_fault_of_processes_has_an_entry():
+    assert re.findall(r"\b(P\d+), ", INDEX) == [f"P{number}" for number in range(1, 17)]
+
+
 @pytest.mark.parametrize("number", range(1, 17))
 def test_every_threat_has_a_test_or_a_reason(number):
     assert re.search(rf"^S{number}, ", INDEX, re.M) or f"(S{number})" in ABSENT

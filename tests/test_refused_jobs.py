@@ -1,5 +1,7 @@
 """A job that cannot be stored is told to its sender, and is no fault of the database."""
 
+import math
+
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
 
@@ -8,22 +10,55 @@ from django_schwartz.databases import Databases
 from django_schwartz.models import Job
 
 
+def nested(levels):
+    """A list in a list, so many in all."""
+    value = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
-    ("job", "error"),
+    ("fields", "error"),
     [
-        (Job(funcname="Add", uniqkey="k" * 300), ValueError),
-        (Job(funcname="Add", coalesce="nul\0"), ValueError),
-        (Job(funcname="Add", arg={1, 2}), TypeError),
-        (Job(funcname="Add", arg="half \ud800 a pair", uniqkey="half \ud800"), ValueError),
+        ({"funcname": "Add", "uniqkey": "k" * 300}, ValueError),
+        ({"funcname": "Add", "coalesce": "nul\0"}, ValueError),
+        ({"funcname": "Add", "arg": {1, 2}}, TypeError),
+        ({"funcname": "Add", "arg": "half \ud800 a pair", "uniqkey": "half \ud800"}, ValueError),
+        ({"funcname": "Add", "meta": {1, 2}}, TypeError),
+        ({"funcname": "Add", "meta": math.nan}, TypeError),
+        ({"funcname": "Add", "meta": {"nul\0": 1}}, ValueError),
+        ({"funcname": "Add", "meta": ["half \ud800 a pair"]}, ValueError),
+        ({"funcname": "Add", "meta": nested(32)}, ValueError),
+        ({"funcname": "Add", "meta": "x" * 1_048_576}, ValueError),
+        ({"funcname": "Add", "jobid": "x"}, TypeError),
+        ({"funcname": "Add", "jobid": -2}, ValueError),
+        ({"funcname": "Add", "jobid": 2**63 - 1}, ValueError),
+        ({"funcname": "Add", "run_after": "tomorrow"}, ValueError),
+        ({"funcname": "Add", "run_after": math.inf}, ValueError),
+        ({"funcname": "Add", "run_after": math.nan}, ValueError),
+        ({"funcname": "Add", "run_after": {1}}, TypeError),
+        ({"funcid": 99_999}, ValueError),
     ],
-    ids=["long", "NUL", "set", "surrogate"],
+    ids=lambda value: value.__name__ if isinstance(value, type) else f"{value}"[:60],
 )
-def test_a_job_that_cannot_be_stored_kills_no_database(client, job, error):
+def test_a_job_that_cannot_be_stored_kills_no_database(client, fields, error):
     with pytest.raises(error):
-        client.dispatch_async(job)
+        client.dispatch_async(Job(**fields))
 
     assert client.databases.causes == {}
     assert client.dispatch_async("Add").is_pending
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [nested(31), {"\\u0000": "a backslash, and u0000"}, "ü", 10**400, 0, ""],
+    ids=["deep", "backslash", "text", "long", "0", "empty"],
+)
+def test_meta_is_any_json_that_every_database_takes(client, meta):
+    handle = client.dispatch_async(Job(funcname="Add", meta=meta))
+
+    assert client.lookup_job(handle).meta == meta
 
 
 def test_a_row_that_the_database_refuses_kills_it_not(client):

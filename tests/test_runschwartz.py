@@ -198,7 +198,7 @@ def test_jobs_that_nobody_can_do_are_counted(client, manage):
 
     output = run_to_end(manage("runschwartz", "--until-done"))
 
-    assert "no worker here can do: Unheard (3)" in output
+    assert "no worker here can do: 'Unheard' (3)" in output
     assert Job.objects.count() == 3
 
 

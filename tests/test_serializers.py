@@ -237,7 +237,7 @@ LIKE_KEYS = [
 
 @pytest.mark.parametrize("number", range(len(LIKE_KEYS)))
 def test_keys_that_are_one_in_json_are_a_type_error(number):
-    with pytest.raises(TypeError, match="keys of a dict in arg are the same in JSON: "):
+    with pytest.raises(TypeError, match="keys of a dict in arg are the same in JSON, "):
         encode_arg(LIKE_KEYS[number])
 
 
@@ -404,6 +404,7 @@ UNREADABLE = {
     "a dict that is not closed": (b'{"never": "closed"', "The arg cannot be read as JSON: "),
     "a list that is not UTF-8": (b'["\xff"]', "The arg cannot be read as JSON: "),
     "a list of more than JSON has": (b"[NaN]", "The arg cannot be read as JSON: NaN is not JSON"),
+    "a number beyond all": (b"[1e999]", "The arg cannot be read as JSON: 1e999 is beyond all"),
     "a list and more": (b"[1][2]", "The arg cannot be read as JSON: "),
     "a list too deep": (b"[" * 200_000 + b"]" * 200_000, "The arg cannot be read as JSON: "),
     "a number too long in a list": (b"[" + b"1" * 5000 + b"]", "The arg cannot be read as JSON: "),

@@ -97,7 +97,7 @@ def test_the_first_of_two_workers_of_a_name_stays_and_the_conflict_is_remembered
     assert registry.conflicts == [(First, Second)]
 
 
-@pytest.mark.parametrize("what", [None, "SendMail", object, Worker(), Job], ids=repr)
+@pytest.mark.parametrize("what", [None, "SendMail", object, Worker, Worker(), Job], ids=repr)
 def test_only_a_class_of_workers_can_be_registered(what):
     with pytest.raises(TypeError, match=r"register\(\) takes a subclass of Worker, not "):
         register(what)

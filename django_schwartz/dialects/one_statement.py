@@ -154,18 +154,18 @@ class OneStatement(Dialect):
             return {row[0] for row in cursor.fetchall()}
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
-        sql, params = self._insert_sql(jobs, rows)
+        sql, params = self._returning_sql(jobs, rows)
         with connections[jobs.db].cursor() as cursor:
-            cursor.execute(
-                f"{sql} ON CONFLICT (funcid, uniqkey) DO NOTHING"
-                " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at"
-                f"{self.seen}",
-                params,
-            )
-            return _in_order_of(rows, cursor.fetchall())
+            cursor.execute(sql, params)
+            return in_order_of(rows, cursor.fetchall())
+
+    def _returning_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        sql, params = self._insert_sql(jobs, rows)
+        returned = f"funcid, uniqkey, jobid, insert_time, run_after, dispatched_at{self.seen}"
+        return f"{sql} ON CONFLICT (funcid, uniqkey) DO NOTHING RETURNING {returned}", params
 
 
-def _in_order_of(rows: Sequence[Row], returned: Sequence[Row]) -> list[Inserted | None]:
+def in_order_of(rows: Sequence[Row], returned: Sequence[Row]) -> list[Inserted | None]:
     """Match what came back to what was inserted: by uniqkey where there is one, else by turn."""
     keyed = {tuple(row[:2]): Inserted(*row[2:]) for row in returned if row[1] is not None}
     unkeyed = iter([Inserted(*row[2:]) for row in returned if row[1] is None])

@@ -8,8 +8,9 @@ from django.db import Error, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.dialects.bulk import Bulk
-from django_schwartz.dialects.one_statement import OneStatement
+from django_schwartz.dialects.one_statement import OneStatement, in_order_of
 from django_schwartz.dialects.portable import IDLE_WORKER, Inserted, Lease, Level, Row
+from django_schwartz.dialects.preparing import PID, rows_of
 
 if TYPE_CHECKING:
     from django_schwartz.models import ExitStatusQuerySet, Job, JobQuerySet, Settlement
@@ -128,8 +129,12 @@ class PostgreSQL(OneStatement):
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
         if len(rows) <= FEW:
-            return super().insert(jobs, rows)
+            return self._insert_few(jobs, rows)
         return Bulk(jobs, now=self.now, now_us=self.now_us, seen=self.seen).insert(rows)
+
+    def _insert_few(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
+        sql, params = self._returning_sql(jobs, rows)
+        return in_order_of(rows, rows_of(connections[jobs.db], f"{sql}, {PID}", params))
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         if state := _sqlstate(error):

@@ -15,7 +15,7 @@ from django_schwartz.engine.holds import Holds
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.models import Job
 from django_schwartz.performance import GrabAlong, Overdue, perform
-from django_schwartz.upkeep import doubt_connections, tend_connections
+from django_schwartz.upkeep import Upkeep
 
 logger = logging.getLogger("django_schwartz")
 
@@ -104,28 +104,29 @@ class Crew:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        stop_this = partial(interrupt, threading.get_ident())
-        while job := self._next():
+        stop_this, upkeep = partial(interrupt, threading.get_ident()), Upkeep(self._aliases)
+        while job := self._next(upkeep):
             try:
                 self._perform(job, stop_this)
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
+            upkeep.tend()
         connections.close_all()
 
-    def _next(self) -> Job | None:
+    def _next(self, upkeep: Upkeep) -> Job | None:
         while self._is_open:
             try:
                 job = self._waiting.popleft()
             except IndexError:
-                self._wait()
+                self._wait(upkeep)
             else:
                 if len(self._waiting) <= self._few:
                     self._on_room()
                 return job
         return None
 
-    def _wait(self) -> None:
+    def _wait(self, upkeep: Upkeep) -> None:
         began = time.monotonic()
         with self._has_come:
             self._idle += 1
@@ -136,7 +137,7 @@ class Crew:
             finally:
                 self._idle -= 1
         if time.monotonic() - began > DOUBT_SECONDS:
-            doubt_connections(self._aliases)
+            upkeep.doubt()
 
     def _perform(self, job: Job, stop_this: Callable[[], object]) -> None:
         self._holds.begin(job, stop_this)
@@ -146,7 +147,6 @@ class Crew:
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:
             self._holds.end(job)
-            tend_connections(self._aliases)
 
 
 def interrupt(thread_id: int) -> None:

@@ -35,7 +35,7 @@ from django_schwartz.models import Job
 from django_schwartz.scoreboard import Scoreboard
 from django_schwartz.signals import printable
 from django_schwartz.upgrades import Latecomers
-from django_schwartz.upkeep import tend_connections
+from django_schwartz.upkeep import Upkeep
 from django_schwartz.wakeup import Ears
 
 logger = logging.getLogger("django_schwartz")
@@ -193,6 +193,7 @@ class Engine:
 
     def run(self) -> None:
         """Work until stopped, until `max_jobs` or the like, or until nothing is due."""
+        self._upkeep = Upkeep(self._aliases)
         self._start()
         farewell = self._work()
         self._finish(farewell)
@@ -255,12 +256,19 @@ class Engine:
         return self._terms.max_jobs - self.grabbed
 
     def _is_spent(self) -> bool:
+        """Whether it has done its share: at least a job, whatever its memory."""
+        if self._has_waiting:  # they are a part of it
+            return False
         terms = self._terms
         return (
             self._wanted < 1  # max_jobs with its jitter is no whole number
             or time.monotonic() > self._started_at + terms.max_age
-            or (terms.max_rss < math.inf and (resident_bytes() or 0) > terms.max_rss)
+            or (self.grabbed > 0 and self._holds_too_much())
         )
+
+    def _holds_too_much(self) -> bool:
+        most = self._terms.max_rss
+        return most < math.inf and (resident_bytes() or 0) > most
 
     def _fill_lanes(self) -> int:
         """Grab for each lane what it has room for, and tell how much. Databases may be away."""
@@ -275,7 +283,7 @@ class Engine:
         except AnyDatabaseError as error:
             self._note_trouble(f"{type(error).__name__}: {error}")
         finally:
-            tend_connections(self._aliases)
+            self._upkeep.tend()
         return grabbed
 
     def _note_trouble(self, trouble: str) -> None:

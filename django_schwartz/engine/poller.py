@@ -170,20 +170,11 @@ class LevelledQueue(PlainQueue):
 
     def _after(self, grabbed: Iterable[Job]) -> list[Level]:
         """The levels from the last grabbed job on."""
-        last: dict[tuple[int, int], Job] = {}
+        last: dict[tuple[int, int], tuple[int, int]] = {}
         for job in grabbed:
-            level = job.func_id, job.priority or 0
-            known = last.get(level)
-            if known is None or _place_of(known) < _place_of(job):
-                last[level] = job
-        return [_from(last.get((x.funcid, x.priority)), x) for x in self._levels]
-
-
-def _from(job: Job | None, level: Level) -> Level:
-    """The level from that job on."""
-    if job is None:
-        return level
-    return replace(level, since=_place_of(job))
+            level, place = (job.func_id, job.priority or 0), _place_of(job)
+            last[level] = max(place, last.get(level, place))
+        return [replace(x, since=last.get((x.funcid, x.priority), x.since)) for x in self._levels]
 
 
 def _place_of(job: Job) -> tuple[int, int]:

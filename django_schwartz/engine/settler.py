@@ -29,6 +29,13 @@ PAUSES = (0.05, 0.2, 0.5, 1)
 Task = Callable[[], object]
 
 
+class Mine(threading.local):
+    """Each thread's own connection. To ask Django for it takes a while."""
+
+    def __init__(self, using: str) -> None:
+        self.connection = connections[using]
+
+
 class Settler:
     """Holds the jobs of one database, and records their outcomes: see models.job.Holder.
 
@@ -40,6 +47,7 @@ class Settler:
         self._using = using
         holds.holders[using] = self
         self._waiting: queue.SimpleQueue[Settlement | Task | None] = queue.SimpleQueue()
+        self._mine = Mine(using)
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
     def start(self) -> None:
@@ -51,7 +59,7 @@ class Settler:
         self._thread.join()
 
     def record(self, job: Job, outcome: Outcome) -> bool:
-        if outcome.children or may_be_rolled_back(job.driver):
+        if outcome.children or may_be_rolled_back(self._mine.connection):
             return False
         self._holds.queue(job)
         self._waiting.put(Settlement(job, outcome))

@@ -51,7 +51,9 @@ class FuncMapManager(models.Manager["FuncMap"]):
             for row in self.using(using).filter(pk__in=missing):
                 self._remember(row, using)
                 rows[row.funcid] = row
-        return {funcid: row.funcname if row else f"funcid {funcid}" for funcid, row in rows.items()}
+        return {
+            funcid: row.funcname if row else without_name(funcid) for funcid, row in rows.items()
+        }
 
     def forget(self, *, using: str) -> None:
         """Forget what is known of one database: its tables were emptied, or are new."""
@@ -85,6 +87,11 @@ class FuncMap(models.Model):
 
     def __str__(self) -> str:
         return str(self.funcname)
+
+
+def without_name(funcid: int) -> str:
+    """What a function is called whose number no row has."""
+    return f"funcid {funcid}"
 
 
 class OfFunction:

@@ -269,8 +269,11 @@ class Job(StoredJob):
             return False
         self._declined = Tentative(self.alias)
         if outcome.run_after is None:
-            self.as_read().update(grabbed_by=None)  # so that the end of the lease is no crash
-            return True
+            # So that the end of the lease is no crash.
+            is_held = bool(self.as_read().update(grabbed_by=None))
+            if not is_held:
+                self.become_lost()
+            return is_held
         return self.record(outcome)
 
     def give_back(self) -> bool:

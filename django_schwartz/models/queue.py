@@ -41,12 +41,12 @@ class Moments:
 
     def of_seconds(self, seconds: int) -> datetime | None:
         if seconds not in self._seconds:
-            self._seconds[seconds] = SECONDS.to_python(seconds)
+            self._seconds[seconds] = SECONDS.moment(seconds)
         return self._seconds[seconds]
 
     def of_microseconds(self, microseconds: int) -> datetime | None:
         if microseconds not in self._microseconds:
-            self._microseconds[microseconds] = MICROSECONDS.to_python(microseconds)
+            self._microseconds[microseconds] = MICROSECONDS.moment(microseconds)
         return self._microseconds[microseconds]
 
 

@@ -1,21 +1,25 @@
 """Jobs as the rows that an insert writes."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
 
 from django_schwartz.conf import conf
 from django_schwartz.dialects import Later, Row
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
 from django_schwartz.models.arg import stored_arg
-from django_schwartz.models.funcmap import FuncMap
-from django_schwartz.serializers import checked_name
+from django_schwartz.models.funcmap import FuncMap, without_name
+from django_schwartz.serializers import checked_name, encode_json_column
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
 
 SECONDS = UnixTimeField()
 MICROSECONDS = UnixMicrosecondField()
+
+#: The last jobid that may be given: the database goes on counting from it.
+LAST_JOBID = 2**62
 
 
 class Rows:
@@ -29,21 +33,21 @@ class Rows:
     def row_of(self, job: "Job") -> Row:
         """What an insert of the job writes, in INSERTED's order. Raises TypeError, ValueError."""
         jobid, *others = _checked_values(job, self._max_arg_bytes)
-        return (jobid, self._funcid_of(job.funcname), *others)
+        return (jobid, self._funcid_of(job), *others)
 
-    def _funcid_of(self, funcname: str) -> int:
-        funcid = self._funcids.get(funcname)
+    def _funcid_of(self, job: "Job") -> int:
+        funcid = self._funcids.get(job.funcname)
         if funcid is None:
-            name = _checked_funcname(funcname)
+            name = _checked_funcname(job)
             funcid = FuncMap.objects.get_or_make(name, using=self._using).funcid
-            self._funcids[funcname] = funcid
+            self._funcids[name] = funcid
         return funcid
 
 
 def check_storable(job: "Job") -> None:
     """Raise TypeError or ValueError for a job that cannot be stored, without a query."""
     _checked_values(job, conf().max_arg_bytes)
-    _checked_funcname(job.funcname)
+    _checked_funcname(job)
 
 
 def _checked_values(job: "Job", max_arg_bytes: int) -> Row:
@@ -51,7 +55,7 @@ def _checked_values(job: "Job", max_arg_bytes: int) -> Row:
     arg = checked_arg(job, max_arg_bytes)
     run_after, scheduled_for = _times_of(job)
     return (
-        job.jobid if job._state.adding else None,
+        _checked_jobid(job.jobid) if job._state.adding else None,
         arg,
         checked_name("uniqkey", job.uniqkey),
         None,
@@ -62,15 +66,36 @@ def _checked_values(job: "Job", max_arg_bytes: int) -> Row:
         None,
         scheduled_for,
         checked_name("queue_name", job.queue_name),
-        None if job.meta is None else json.dumps(job.meta),
+        _checked_meta(job.meta, max_arg_bytes),
     )
 
 
-def _checked_funcname(funcname: str) -> str:
-    name = checked_name("funcname", funcname)
+def _checked_funcname(job: "Job") -> str:
+    name = checked_name("funcname", job.funcname)
     if not name:
         raise ValueError("A job needs a funcname: the name of the worker that is to perform it.")
+    if name == without_name(job.func_id):
+        raise ValueError(f"No function has the funcid {job.func_id}: give the job a funcname.")
     return name
+
+
+def _checked_jobid(jobid: Any) -> int | None:
+    if jobid is None:
+        return None
+    if isinstance(jobid, bool) or not isinstance(jobid, int):
+        raise TypeError(f"jobid must be a whole number, not {jobid!r}.")
+    if not 0 < jobid <= LAST_JOBID:
+        raise ValueError(f"jobid must lie between 1 and 2**62, not at {jobid}.")
+    return jobid
+
+
+def _checked_meta(meta: object, limit: int) -> str | None:
+    text = encode_json_column("meta", meta)
+    if text is not None and len(text) > limit:
+        raise ValueError(
+            f"meta has {len(text):,} characters, more than SCHWARTZ['MAX_ARG_BYTES'] = {limit:,}."
+        )
+    return text
 
 
 def checked_arg(job: "Job", limit: int) -> bytes | None:
@@ -102,8 +127,17 @@ def _times_of(job: "Job") -> tuple[int | Later | None, int | Later | None]:
     if isinstance(asked, timedelta):
         later = Later(_checked_delay(asked) // timedelta(microseconds=1))
         return later, later
-    moment = SECONDS.to_python(asked)
+    moment = _checked_moment(asked)
     return SECONDS.get_prep_value(moment), MICROSECONDS.get_prep_value(moment)
+
+
+def _checked_moment(asked: Any) -> Any:
+    try:
+        return SECONDS.to_python(asked)
+    except (ValidationError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"run_after must be a datetime, UNIX seconds or a timedelta, not {asked!r}."
+        ) from error
 
 
 def _checked_delay(delay: timedelta) -> timedelta:

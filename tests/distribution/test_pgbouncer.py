@@ -76,3 +76,19 @@ def test_many_are_dispatched_at_once(pooled, database, migrated, start, options)
         assert performed(alias) == dict.fromkeys(range(300), 1)
         assert running.stop() == 0, running.output
         connections[alias].close()
+
+
+def test_single_dispatches_are_prepared_in_no_session(pooled, database, migrated, add_database):
+    with pooled() as through:
+        aliases = [migrated("pooled", **through), add_database("also pooled", **through)]
+
+        for number in range(20):
+            for alias in aliases:
+                TheSchwartz([alias]).dispatch_async("Keep", number)
+
+        for alias in aliases:
+            with connections[alias].cursor() as cursor:
+                cursor.execute("SELECT statement FROM pg_prepared_statements")
+                assert cursor.fetchall() == []
+            connections[alias].close()
+        assert Job.objects.using(database).count() == 40

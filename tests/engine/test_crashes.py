@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,33 @@ def test_the_job_of_a_killed_process_comes_back_within_seconds(start, sleeper):
     until(lambda: len(running.children) == 2)
     assert first not in running.children
     assert running.stop() == 0
+
+
+@pytest.fixture
+def small_memory():
+    """The folder of a control group whose processes are killed when they hold 64 MB."""
+    folder = Path(f"/sys/fs/cgroup/memory/schwartz_{os.getpid()}")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("no control group can be made: that takes root, and groups of version 1")
+    (folder / "memory.limit_in_bytes").write_text("64000000")
+    yield folder
+    folder.rmdir()
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_a_job_whose_process_the_kernel_ends_for_its_memory_is_performed_again(
+    client, start, small_memory
+):
+    handle = client.dispatch_async("OutOfMemory", str(small_memory))
+
+    running = start("--threads", 1, "--until-done")
+
+    assert running.end() == 0, running.output
+    assert "oom_kill 1" in (small_memory / "memory.oom_control").read_text()
+    assert handle.failure_log == ["The worker died: signal 9 (SIGKILL)."]
+    assert handle.exit_status == 0
 
 
 @pytest.mark.only_on("sqlite", "postgresql")

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from django_schwartz.models import Error, Job
 from tests.conftest import ROOT
 from tests.processes import descendants_of
 from tests.waiting import until
@@ -78,6 +79,51 @@ class Alive(Worker):
     def work(self, job):
         assert thread.is_alive()
         job.completed()
+"""
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_a_connection_that_is_opened_when_the_project_is_imported_is_shared_by_no_processes(
+    client, start, tmp_path
+):
+    (tmp_path / "querying").mkdir()
+    (tmp_path / "querying" / "__init__.py").touch()
+    (tmp_path / "querying" / "workers.py").write_text(QUERYING)
+    client.dispatch_jobs(Job(funcname="Ask") for _ in range(200))
+
+    running = start(
+        "--processes=2",
+        "--until-done",
+        DJANGO_SCHWARTZ_TEST_APP="querying",
+        PYTHONPATH=str(tmp_path),
+    )
+
+    assert running.end() == 0, running.output
+    assert not Job.objects.exists()
+    assert not Error.objects.exists()
+
+
+#: Connections that are made with the import, and a worker that uses its own.
+QUERYING = """
+from contextlib import suppress
+from django.db import connections
+from django_schwartz import Worker, register
+
+for connection in connections.all():
+    with suppress(Exception):
+        connection.ensure_connection()
+
+@register
+class Ask(Worker):
+    def work(self, job):
+        assert job.driver.connection not in inherited
+        with job.driver.cursor() as cursor:
+            cursor.execute("SELECT %s", [job.jobid])
+            assert cursor.fetchone() == (job.jobid,)
+        job.completed()
+
+inherited = [connection.connection for connection in connections.all() if connection.connection]
+assert inherited
 """
 
 

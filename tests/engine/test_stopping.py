@@ -2,12 +2,13 @@
 
 import os
 import signal
+import threading
 import time
 
 import pytest
 
 from tests.engine.conftest import traces
-from tests.processes import is_alive
+from tests.processes import descendants_of, is_alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.only_on("sqlite")
@@ -95,6 +96,23 @@ def test_a_stop_before_its_processes_are_ready_is_not_lost(start):
 
     assert running.end(20) == 0, running.output
     assert running.children == []
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+def test_a_stop_at_any_moment_of_the_start_leaves_no_process_and_no_job_half_done(
+    client, start, seconds
+):
+    handle = client.dispatch_async("Good")
+    running = start("--processes", 2)
+    threading.Event().wait(seconds)
+    below = descendants_of(running.process.pid)
+
+    running.send_signal(signal.SIGTERM)
+
+    assert running.end(20) in (0, -signal.SIGTERM), running.output
+    until(lambda: not any(is_alive(pid) for pid in below))
+    assert handle.exit_status == 0 or not handle.job.grabbed_until
+    assert handle.failures == 0
 
 
 def test_the_children_of_a_killed_supervisor_finish_their_jobs_and_leave(start, sleeper, client):

@@ -39,13 +39,13 @@ class Broken:
 
 
 @contextmanager
-def kept(*arguments):
-    """A server of the keeper's."""
+def kept(*arguments, within=()):
+    """A server of the keeper's, which is run within that command."""
     binaries = next(postgres.installations(), None)
     if binaries is None:
         pytest.skip("no PostgreSQL is installed, so that none can be broken")
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.keeper", binaries, *arguments],
+        [*within, sys.executable, "-m", "tests.faults.keeper", binaries, *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -89,6 +89,18 @@ def clocked(add_database, database):
         migrate("clocked")
         yield server
         connections["clocked"].close()
+
+
+@pytest.fixture
+def small(add_database, database):
+    """A server whose disk can be filled, with an empty queue on its alias `small`."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted: that takes root")
+    with kept("", "100m", within=["unshare", "--mount"]) as server:
+        add_database("small", **server.settings)
+        migrate("small")
+        yield server
+        connections["small"].close()
 
 
 def migrate(alias):

@@ -2,7 +2,8 @@
 
 Each line of the input is a command; each gets a line of output when it is done. SIGHUP restarts the
 server at once, for those who have but its number. With a library of libfaketime's as the second
-argument the server has a clock of its own.
+argument the server has a clock of its own. With a size as the third its tables are on a disk of
+that size, for which this program needs a mount namespace of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from tests import postgres
@@ -25,7 +27,9 @@ OPTIONS = ("-c", "max_connections=40", "-c", "superuser_reserved_connections=1")
 class Server:
     """A cluster in the folder, served by these binaries."""
 
-    def __init__(self, binaries: Path, folder: Path, account: dict, library: str = "") -> None:
+    def __init__(
+        self, binaries: Path, folder: Path, account: dict, library: str = "", size: str = ""
+    ) -> None:
         self._binaries, self._folder, self._account = binaries, folder, account
         self._clock, self._faking = folder / "clock", {}
         if library:
@@ -38,7 +42,15 @@ class Server:
             }
         self._log = (folder / "log").open("w")
         self._data = folder / "data"
-        initdb = [binaries / "initdb", *postgres.INITDB_OPTIONS, "-D", self._data]
+        self._has_disk = bool(size)
+        if self._has_disk:
+            self._data.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", self._data]
+            subprocess.run(mount, check=True)
+            postgres.give(self._data, account)
+        # Not the log of its transactions: a server that cannot write that ends.
+        wal = ["--waldir", folder / "wal"]
+        initdb = [binaries / "initdb", *postgres.INITDB_OPTIONS, *wal, "-D", self._data]
         if self._run(initdb).wait():
             sys.exit((folder / "log").read_text())
         self.up()
@@ -78,6 +90,14 @@ class Server:
         new.write_text(f"{int(seconds):+d}\n")
         new.rename(self._clock)
 
+    def fill_disk(self) -> None:
+        with (self._data / "filler").open("wb") as filler, suppress(OSError):
+            while filler.write(bytes(2**16)):
+                filler.flush()
+
+    def free_disk(self) -> None:
+        (self._data / "filler").unlink()
+
     def freeze(self) -> None:
         for pid in self._processes():
             send(pid, signal.SIGSTOP)
@@ -89,12 +109,14 @@ class Server:
     def stop(self) -> None:
         self.thaw()
         postgres.stop(self._server)
+        if self._has_disk:
+            subprocess.run(["umount", self._data], check=True)
 
     def _processes(self) -> list[int]:
         return [self._server.pid, *children_of(self._server.pid)]
 
 
-def keep(binaries: Path, library: str = "") -> None:
+def keep(binaries: Path, library: str = "", size: str = "") -> None:
     """Serve until standard input ends; print the folder, which is the socket's too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     place = postgres.fastest_place()
@@ -105,7 +127,7 @@ def keep(binaries: Path, library: str = "") -> None:
             if not postgres.can_run(binaries, account):
                 binaries = postgres.copied(binaries, folder)
             postgres.give(folder, account)
-        server = Server(binaries, folder, account, library)
+        server = Server(binaries, folder, account, library, size)
         signal.signal(signal.SIGHUP, lambda *_: server.restart("immediate"))
         try:
             print(folder, flush=True)

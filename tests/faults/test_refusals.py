@@ -63,6 +63,31 @@ def test_a_full_disk_sends_dispatches_to_the_next_database_until_there_is_room(
     assert Job.objects.using("full").count() == 2
 
 
+@postgresql
+def test_a_full_disk_of_a_server_sends_dispatches_to_the_next_database_until_there_is_room(
+    database, small, working, performed
+):
+    client = asking_first("small", database)
+    FuncMap.objects.get_or_make("Mail", using="small")
+    before = client.dispatch_async("Mail", "before")
+
+    small.fill_disk()
+    refused = [client.dispatch_async("Mail", "x" * 1_000_000) for _ in range(30)]
+    with working(["small", database], "Mail", retry_seconds=0.5):
+        until(lambda: performed.count("x" * 1_000_000) == 30)
+        small.free_disk()
+        until(lambda: not before.is_pending)
+        until(lambda: not client.databases.is_dead("small"))
+        taken = client.dispatch_async("Mail", "taken")
+        until(lambda: not taken.is_pending)
+
+    assert before.alias == "small"
+    assert {handle.alias for handle in refused} == {database}
+    assert taken.alias == "small"
+    assert sorted(performed)[:2] == ["before", "taken"]
+    assert len(performed) == 32
+
+
 def limit_pages(number):
     with connections["full"].cursor() as cursor:
         if not number:

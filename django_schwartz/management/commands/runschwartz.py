@@ -16,7 +16,7 @@ from django_schwartz.checks import pool_too_small
 from django_schwartz.child import Orders
 from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
-from django_schwartz.databases import patience
+from django_schwartz.databases import checked_aliases, patience
 from django_schwartz.engine import Terms, set_deadlines
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.logs import show_log
@@ -237,10 +237,10 @@ class Command(BaseCommand):
 
 
 def _checked(aliases: Sequence[str]) -> Sequence[str]:
-    for alias in aliases:
-        if alias not in connections:
-            raise CommandError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
-    return aliases
+    try:
+        return checked_aliases(aliases)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def _check_folder_of(healthcheck: Path | None) -> None:

@@ -15,6 +15,8 @@ from django_schwartz.client import TheSchwartz
 from django_schwartz.signals import job_finished, job_grabbed
 from tests.app.models import Trace
 
+hoarded = []
+
 
 def end_by_signal():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -235,6 +237,20 @@ class NoMemory(Worker):
 
 
 @register
+class OutOfMemory(Worker):
+    """Fill the small memory of the arg's control group, the first time."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        time.sleep(0.2)
+        if leave_trace(job, "begun"):
+            Path(job.arg, "cgroup.procs").write_text(str(os.getpid()))
+            hoarded.append(bytearray(os.urandom(1_000_000) * 1000))
+        job.completed()
+
+
+@register
 class OddError(Worker):
     """Fail in words that no database takes."""
 
@@ -256,9 +272,6 @@ class OddArg(Worker):
             return job.completed()
         job.arg = f"nul \0 surrogate {chr(0xD800)}"
         return job.failed(f"again {chr(0xDFFF)}\0")
-
-
-hoarded = []
 
 
 @register
