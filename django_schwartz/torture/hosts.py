@@ -65,7 +65,7 @@ class Host:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What it has more than we have. A clock that is wrong still counts seconds as ours does."""
+        """What it has more than we have. A wrong clock still counts seconds as ours does."""
         environment = {
             **self.rules.as_environment(),
             "DJANGO_SETTINGS_MODULE": "django_schwartz.torture.settings",
