@@ -15,11 +15,13 @@ from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from django_schwartz.conf import KEYS, Conf
 from django_schwartz.dialects import DIALECTS, dialect_of
-from django_schwartz.engine import Terms
+from django_schwartz.engine import LEAST_LEASE_SECONDS, Terms
 from django_schwartz.models import Job
 from django_schwartz.serializers import ARG_FORMATS
 from django_schwartz.worker import Worker, registry
 
+#: What a setting must be at the least, where that is more than anything above 0.
+LEAST = {"LEASE_SECONDS": LEAST_LEASE_SECONDS}
 #: What a worker class says in numbers.
 NUMBERS = ("max_retries", "retry_delay", "keep_exit_status_for", "grab_for", "keep_errors_for")
 
@@ -41,11 +43,12 @@ def _unknown_keys(given: dict[str, Any]) -> Iterator[CheckMessage]:
 def _wrong_values(given: dict[str, Any]) -> Iterator[CheckMessage]:
     for field in fields(Conf):
         key = field.name.upper()
-        if key in given and (wrong := _what_is_wrong(given[key], field.default)):
+        least = LEAST.get(key, -math.inf)
+        if key in given and (wrong := _what_is_wrong(given[key], field.default, least=least)):
             yield Error(f"SCHWARTZ[{key!r}] {wrong}.", id="django_schwartz.E003")
 
 
-def _what_is_wrong(value: object, default: object) -> str | None:
+def _what_is_wrong(value: object, default: object, *, least: float) -> str | None:
     """What is wrong with a value in the place of this default, which tells the type, or None."""
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"must be True or False, not {value!r}"
@@ -56,6 +59,8 @@ def _what_is_wrong(value: object, default: object) -> str | None:
         return f"must be a number, not {value!r}"
     if default and value <= 0:
         return f"must be more than 0, not {value!r}"
+    if value < least:
+        return f"must be {least} or more, not {value!r}"
     return None
 
 

@@ -233,8 +233,8 @@ class TheSchwartz(Abilities):
         """Grab a job to do along with the one being performed; it is settled with that one."""
         if None in narrowing.values():  # a job without a coalesce belongs to no group
             return None
-        while job := self._grab(workers, **narrowing):
-            performance = Performance.current()
+        performance = Performance.current()
+        while job := self._grab(workers, along_with=performance, **narrowing):
             if performance is None:
                 return job
             if not fails_as_unreadable(job):
@@ -248,6 +248,7 @@ class TheSchwartz(Abilities):
         *,
         coalesce: str | None = None,
         coalesce_prefix: str | None = None,
+        along_with: Performance | None = None,
     ) -> Job | None:
         names = [name_of(worker) for worker in workers]
         for alias in self.databases.in_random_order() if names else []:
@@ -255,7 +256,8 @@ class TheSchwartz(Abilities):
                 lease = self.lease(names, alias)
                 jobs = self.narrowed(Job.objects.using(alias).due().of(lease.seconds))
                 jobs = _coalescing(jobs, coalesce, coalesce_prefix)
-                for job in jobs.grab(lease, look_at=self.batch_size):
+                grab = partial(jobs.grab, look_at=self.batch_size)
+                for job in along_with.grab_along(alias, lease, grab) if along_with else grab(lease):
                     return self._mine(job)
         return None
 

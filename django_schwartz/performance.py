@@ -1,8 +1,10 @@
 """One worker at one job, and at those it does along with it: its code's doings become outcomes."""
 
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from inspect import iscoroutine
 from typing import Any
 
@@ -11,6 +13,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_schwartz.dialects import Lease
 from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.models import Job, Outcome
 from django_schwartz.signals import printable
@@ -36,19 +39,30 @@ class StopNow(BaseException):
     """The process must end before the job does; user code that runs is left where it is."""
 
 
-async def perform_async(job: Job) -> None:
+#: What grabs by a lease.
+Grab = Callable[[Lease], list[Job]]
+#: The same for jobs to do along with that one, in that database, by that lease at the longest.
+GrabAlong = Callable[[Job, str, Lease, Grab], list[Job]]
+
+
+def grab_by_grab_for(job: Job, alias: str, lease: Lease, grab: Grab) -> list[Job]:
+    """Grab them by leases that nobody renews."""
+    return grab(lease)
+
+
+async def perform_async(job: Job, *, grab_along: GrabAlong = grab_by_grab_for) -> None:
     """The same for a worker whose work() is a coroutine, in a task of its own."""
-    await Performance(job, registry[job.funcname]).run_async()
+    await Performance(job, registry[job.funcname], grab_along).run_async()
 
 
-def perform(job: Job) -> None:
+def perform(job: Job, *, grab_along: GrabAlong = grab_by_grab_for) -> None:
     """Have the job's worker perform it.
 
     Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job.
     Raises UnknownFunction before anything is done, StopNow when the process was told to stop at
     once, and database errors when an outcome could not be recorded; the lease then ends by itself.
     """
-    Performance(job, registry[job.funcname]).run()
+    Performance(job, registry[job.funcname], grab_along).run()
 
 
 class Afterwards:
@@ -75,8 +89,9 @@ class Afterwards:
 class Performance:
     """What happens counts for the current job: the performed one, or another made current."""
 
-    def __init__(self, job: Job, worker: type[Worker]) -> None:
+    def __init__(self, job: Job, worker: type[Worker], grab_along: GrabAlong) -> None:
         self.job = job
+        self.grab_along = partial(grab_along, job)
         self.worker = worker
         self.held = [job]
         #: Whether the worker's own code runs, so that StopNow may interrupt it.
@@ -100,7 +115,11 @@ class Performance:
         try:
             error = self._work()
         except StopNow:
-            self._give_back_the_held()
+            self._give_back(self.held)
+            raise
+        except Overdue:  # which has failed; those along have not
+            with suppress(AnyDatabaseError):  # by a connection that was left wherever it was
+                self._give_back(self.held[1:])
             raise
         self._conclude(error)
 
@@ -110,7 +129,7 @@ class Performance:
             self._fail_the_unsettled()
         else:
             self._fail_the_current(error)
-        self._give_back_the_held()
+        self._give_back(self.held)
 
     async def run_async(self) -> None:
         """The same in a task of its own, for a worker whose work() is a coroutine."""
@@ -215,8 +234,9 @@ class Performance:
             if not job.has_verdict and not job.repeat_failure():
                 job.failed(NO_VERDICT)
 
-    def _give_back_the_held(self) -> None:
-        for job in self.held:
+    @staticmethod
+    def _give_back(jobs: Iterable[Job]) -> None:
+        for job in jobs:
             if not job.has_verdict:
                 job.give_back()
 

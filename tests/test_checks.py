@@ -25,6 +25,7 @@ GOOD = {
     "STRICT_REMOVE_ABILITY": True,
     "RETRY_SECONDS": 0.5,
     "POLL_SECONDS": 0.1,
+    "LEASE_SECONDS": 3,
     "MAX_ARG_BYTES": 1,
 }
 
@@ -153,6 +154,8 @@ def test_e002_every_key_that_does_not_exist_is_told_of(good):
         ("RETRY_SECONDS", float("nan"), "must be a number, not nan"),
         ("POLL_SECONDS", 0, "must be more than 0, not 0"),
         ("POLL_SECONDS", float("inf"), "must be a number, not inf"),
+        ("LEASE_SECONDS", 0, "must be more than 0, not 0"),
+        ("LEASE_SECONDS", 2, "must be 3 or more, not 2"),
         ("MAX_ARG_BYTES", "1 MB", "must be a number, not '1 MB'"),
     ],
 )

@@ -14,7 +14,7 @@ from django.db import connections
 from django_schwartz.engine.holds import Holds
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.models import Job
-from django_schwartz.performance import Overdue, perform
+from django_schwartz.performance import GrabAlong, Overdue, perform
 from django_schwartz.upkeep import Upkeep
 
 logger = logging.getLogger("django_schwartz")
@@ -27,6 +27,7 @@ class Crew:
     """Threads that perform what is put before them, first come, first served.
 
     `on_room` is called, in one of the threads, when few jobs wait and more are wanted.
+    `grab_along` grabs what a worker wants to do along with its job.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class Crew:
         *,
         threads: int,
         on_room: Callable[[], object],
+        grab_along: GrabAlong,
     ) -> None:
         self._holds = holds
+        self._grab_along = grab_along
         self._aliases = aliases
         self._on_room = on_room
         self._waiting: deque[Job] = deque()
@@ -139,7 +142,7 @@ class Crew:
     def _perform(self, job: Job, stop_this: Callable[[], object]) -> None:
         self._holds.begin(job, stop_this)
         try:
-            perform(job)
+            perform(job, grab_along=self._grab_along)
         except (AnyDatabaseError, UnknownFunction):
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:

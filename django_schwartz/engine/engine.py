@@ -16,6 +16,7 @@ from django_schwartz.client import TheSchwartz
 from django_schwartz.databases import patience
 from django_schwartz.deadline import Unanswered, within
 from django_schwartz.dialects import dialect_of
+from django_schwartz.engine.along import Along, grab_none
 from django_schwartz.engine.assignments import Assignments
 from django_schwartz.engine.beat import Beat
 from django_schwartz.engine.crew import Crew
@@ -118,6 +119,7 @@ class Engine:
         self._ears = Ears(watched, poll_seconds=terms.poll_seconds, living=client.databases)
         self._has_room = threading.Event()
         self._stopping = threading.Event()
+        self._is_for_suspects = assigned is not None
         self._lanes = self._make_lanes(assigned)
         self._trouble = ""
         self._is_listening = False
@@ -129,11 +131,24 @@ class Engine:
 
     def _make_lanes(self, assigned: Connection | None) -> list[Lane]:
         on_room = self._tell_of_room
-        crew = Crew(self._holds, self._aliases, threads=self._terms.threads, on_room=on_room)
+        along = Along(self._holds, lease_seconds=self._terms.lease_seconds)
+        grab_along = grab_none if assigned else along.grab
+        crew = Crew(
+            self._holds,
+            self._aliases,
+            threads=self._terms.threads,
+            on_room=on_room,
+            grab_along=grab_along,
+        )
         if assigned:  # whatever it is, it is performed alone
             hands = self._hands(self._client.abilities)
             return [Lane(Assignments(hands, assigned, wake=self._ears.wake), crew)]
-        loop = Loop(self._holds, size=self._terms.async_concurrency, on_room=on_room)
+        loop = Loop(
+            self._holds,
+            size=self._terms.async_concurrency,
+            on_room=on_room,
+            grab_along=grab_along,
+        )
         scouts = Scouts(self._client.databases, self._settlers, on_return=self._wake)
         return [
             Lane(Poller(self._hands(abilities), may_ask=scouts.may_ask), performers)
@@ -303,7 +318,9 @@ class Engine:
             return
         self._is_asleep = True
         if not self._has_room.is_set():
-            self._ears.wait(LOOK_SECONDS if self._has_waiting else self._seconds_to_lapse)
+            # The next suspect waits until the outcome of the one before is recorded.
+            is_short = self._has_waiting or (self._is_for_suspects and len(self._holds))
+            self._ears.wait(LOOK_SECONDS if is_short else self._seconds_to_lapse)
         self._is_asleep = False
         self._give_back_hoarded()
 

@@ -3,26 +3,19 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import LAPSED, Lease
-from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.holds import Holds, shortened
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Job
 
 #: Seconds between two looks for what was grabbed unheard of.
 LOOK_SECONDS = 1
-#: The shortest lease, in seconds, that a short grab_for makes.
-SHORTEST_SECONDS = 5
 
 
 class Hands:
-    """Grabs for a client, by leases that are renewed.
-
-    A lease is `lease_seconds` long, or as long as the worker's grab_for if that is less; but long
-    enough to be renewed, and to stop a job whose grab_for is over.
-    """
+    """Grabs for a client, by leases that are renewed."""
 
     def __init__(
         self,
@@ -52,7 +45,7 @@ class Hands:
         terms = self.client.lease(self._abilities(), alias)
         if found := self._find(alias, terms):
             return found
-        lease, leased_at = self._shortened(terms), time.monotonic()
+        lease, leased_at = shortened(terms, self._lease_seconds), time.monotonic()
         if not lease.seconds:
             return []
         grabbed = self._grab(alias, grab, lease, leased_at)
@@ -89,10 +82,6 @@ class Hands:
         unanswered = self._unanswered[alias]
         self._unanswered[alias] = [entry for entry in unanswered if entry[0] is not lease]
         self._ledger.open_grab = 0
-
-    def _shortened(self, terms: Lease) -> Lease:
-        wanted = {funcid: max(s, SHORTEST_SECONDS) for funcid, s in terms.seconds.items()}
-        return replace(terms, seconds={f: min(s, self._lease_seconds) for f, s in wanted.items()})
 
     def _grab(
         self, alias: str, grab: Callable[[Lease], list[Job]], lease: Lease, leased_at: float

@@ -4,14 +4,21 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import connections
 from django.db.models import F
 
 from django_schwartz.deadline import within
+from django_schwartz.dialects import Lease
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Holder, Job
+
+#: The shortest lease, in seconds, that is renewed before it ends: of one of two not much more than
+#: one may be left, since the database counts whole seconds, and one has to pass before a renewal.
+LEAST_LEASE_SECONDS = 3
+#: The shortest lease, in seconds, that a short grab_for makes.
+SHORTEST_SECONDS = 5
 
 
 @dataclass(slots=True)
@@ -52,6 +59,8 @@ class Holds:
         self._holds: dict[int, Hold] = {}
         #: Those that are being performed, some of which have their outcome already.
         self._begun: dict[int, Hold] = {}
+        #: By one of those, the jobs that are done along with it.
+        self._along: dict[int, list[Job]] = {}
 
     def __len__(self) -> int:
         return len(self._holds)
@@ -72,17 +81,34 @@ class Holds:
         self._begun[id(job)] = hold
         self._ledger.begin(hold.slot)
 
+    def is_performed(self, job: Job) -> bool:
+        return id(job) in self._begun
+
+    def begin_along(self, other: Job, job: Job) -> None:
+        """Note that the other job, too, is at hand until that job ends."""
+        hold = self._holds[id(other)]
+        hold.begun_at = self._clock()
+        known = self._along.get(id(job), [])
+        self._along[id(job)] = [*(one for one in known if id(one) in self._holds), other]
+        self._ledger.begin(hold.slot)
+
+    @property
+    def along(self) -> int:
+        """How many jobs are done along with others."""
+        return sum(map(len, list(self._along.values())))
+
     def end(self, job: Job) -> None:
-        """Note that its worker's code is done with it."""
+        """Note that its worker's code is done with it, and with those along."""
         with self._lock:
             begun = self._begun.pop(id(job), None)
             if begun:
                 begun.begun_at = begun.interrupt = None
-        hold = self._holds.get(id(job))
-        if hold:
-            self._ledger.end(hold.slot)
-        if hold and not hold.is_queued:
-            self.drop([job])
+        for one in (job, *self._along.pop(id(job), ())):
+            hold = self._holds.get(id(one))
+            if hold:
+                self._ledger.end(hold.slot)
+            if hold and not hold.is_queued:
+                self.drop([one])
 
     def interrupt(self, hold: Hold) -> None:
         """Have the job stop, unless its worker's code is done with it."""
@@ -183,6 +209,15 @@ class Holds:
 
     def _is_settled_by_nobody(self, hold: Hold) -> bool:
         return not hold.is_settling and id(hold.job) in self._holds
+
+
+def shortened(lease: Lease, lease_seconds: int) -> Lease:
+    """The lease, as long as those that are renewed, or as the worker's grab_for if that is less.
+
+    Long enough to be renewed, and to stop a job whose grab_for is over.
+    """
+    wanted = {funcid: max(s, SHORTEST_SECONDS) for funcid, s in lease.seconds.items()}
+    return replace(lease, seconds={f: min(s, lease_seconds) for f, s in wanted.items()})
 
 
 def _learn_renewals(alias: str, jobs: list[Job]) -> None:

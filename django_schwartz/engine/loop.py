@@ -9,7 +9,7 @@ from functools import partial
 
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job
-from django_schwartz.performance import perform_async
+from django_schwartz.performance import GrabAlong, perform_async
 
 logger = logging.getLogger("django_schwartz")
 
@@ -17,9 +17,12 @@ logger = logging.getLogger("django_schwartz")
 class Loop:
     """In the place of a Crew; `size` is the number of jobs that it performs at a time."""
 
-    def __init__(self, holds: Holds, *, size: int, on_room: Callable[[], object]) -> None:
+    def __init__(
+        self, holds: Holds, *, size: int, on_room: Callable[[], object], grab_along: GrabAlong
+    ) -> None:
         self.size = size
         self._holds = holds
+        self._grab_along = grab_along
         self._on_room = on_room
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="event loop", daemon=True)
@@ -86,7 +89,7 @@ class Loop:
 
     async def _perform(self, job: Job) -> None:
         try:
-            await perform_async(job)
+            await perform_async(job, grab_along=self._grab_along)
         except Exception:
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:

@@ -1,7 +1,6 @@
 """The account: what the ledger says of each job, attempt by attempt."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -54,8 +53,12 @@ class Account:
     pids: set[int] = field(default_factory=set)
     leases_lost: int = 0
 
-    def faults_of(self, kinds: Iterable[str]) -> list[Line]:
-        return [fault for fault in self.faults if fault.key in kinds]
+    @property
+    def gap(self) -> str:
+        """What did not happen at all, so that nothing can be said; "" if all did."""
+        if not self.histories:
+            return "no job was performed"
+        return "" if self.faults else "there was no fault"
 
 
 def account_of(lines: list[Line]) -> Account:

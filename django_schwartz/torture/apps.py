@@ -28,7 +28,7 @@ class TortureConfig(AppConfig):
         from django_schwartz.torture import plants, recorder
 
         rules = Rules.given()
-        ledger = Ledger(Path(rules.ledger), skew=rules.skew)
+        ledger = Ledger(Path(rules.ledger))
         recorder.record_in(ledger)
         plants.plant(rules.plant)
         ledger.write(Event.STARTED)

@@ -15,6 +15,7 @@ from itertools import count
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
+from django_schwartz.exceptions import SchwartzError
 from django_schwartz.torture import sessions
 from django_schwartz.torture.hosts import Host, Sightings
 from django_schwartz.torture.ledger import Event, Ledger
@@ -27,8 +28,12 @@ RESTARTS_APART = 10
 LOCK_SECONDS = 0.5
 
 
-class HostFailed(Exception):
+class HostFailed(SchwartzError):
     """A supervisor gave up."""
+
+
+class RestartFailed(SchwartzError):
+    """The command that restarts the database did not."""
 
 
 class Faults:
@@ -160,7 +165,13 @@ class Faults:
 
     def _restart_database(self) -> None:
         self._note("restart of the database")
-        subprocess.run(self._restart_command, check=True, capture_output=True)  # noqa: S603 - the user's own
+        command, log = shlex.join(self._restart_command), self._hosts[0].log
+        # Not into a pipe, whose end never comes while the server that was started holds it.
+        code = subprocess.call(  # noqa: S603 - the user's own
+            self._restart_command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+        if code:
+            raise RestartFailed(f"{command} ended with exit code {code}: see {log.name}")
         self._restarted_at = time.monotonic()
 
     @property

@@ -47,7 +47,7 @@ class Host:
         """Start it, in a session of its own, so that a Ctrl-C is for the torture alone."""
         self.process = subprocess.Popen(  # noqa: S603 - nothing of anybody else's
             [*_COMMAND, *self._arguments()],
-            env={**os.environ, **self._environment()},
+            env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -63,14 +63,20 @@ class Host:
         }
         return [*names, *(f"--{name}={number}" for name, number in numbers.items()), "--no-reload"]
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it has more than we have. A wrong clock still counts seconds as ours does."""
         environment = {
             **self.rules.as_environment(),
             "DJANGO_SETTINGS_MODULE": "django_schwartz.torture.settings",
             "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         }
         if self.library and self.rules.skew:
-            environment |= {"LD_PRELOAD": str(self.library), "FAKETIME": f"{self.rules.skew:+d}s"}
+            environment |= {
+                "LD_PRELOAD": str(self.library),
+                "FAKETIME": f"{self.rules.skew:+d}s",
+                "DONT_FAKE_MONOTONIC": "1",
+            }
         return environment
 
     def send_signal(self, number: int) -> None:

@@ -23,7 +23,6 @@ class Tortured(Worker):
     keep_exit_status_for = 86_400
     max_retries = ENDLESS
     max_crashes = ENDLESS
-    grab_for = 60
     #: Seconds that its longest jobs take.
     longest: float = 4
     #: The exit status with which each of its jobs ends.
@@ -92,8 +91,6 @@ class Replaced(Tortured):
 
 class Coalesced(Tortured):
     """Performs the due jobs of its group along with the one that it was given."""
-
-    grab_for = 5  # jobs grabbed along are leased for as long at once
 
     def conclude(self, job: Job) -> object:
         from django_schwartz.client import TheSchwartz

@@ -49,16 +49,15 @@ class Line:
 
 
 class Ledger:
-    """To be written and read by any number of processes. `skew` is what this one's clock adds."""
+    """To be written and read by any number of processes."""
 
-    def __init__(self, path: Path, *, skew: float = 0) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._skew = skew
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._read_to = 0
 
     def write(self, event: Event, key: str = "", **details: Any) -> None:
-        at = round(time.monotonic() - self._skew, 4)
+        at = round(time.monotonic(), 4)
         line = json.dumps([at, os.getpid(), os.getsid(0), event, key, details])
         os.write(self._file, line.encode() + b"\n")
 

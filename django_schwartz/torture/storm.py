@@ -99,11 +99,14 @@ class Storm:
     def _rage(self) -> None:
         self._faults.mend()
         self._load.start()
-        end = time.monotonic() + self._plan.seconds
+        fault_at = time.monotonic()
+        end = fault_at + self._plan.seconds
         while time.monotonic() < end:
             self._faults.mend()
-            self._faults.provoke()
-            time.sleep(self._plan.pause)
+            if time.monotonic() >= fault_at:
+                self._faults.provoke()
+                fault_at = time.monotonic() + self._plan.pause
+            time.sleep(min(LOOK_SECONDS, self._plan.pause))
         self._faults.thaw()  # a frozen worker may hold a lock that the load waits for
         self._load.stop()
         if self._load.error:

@@ -10,8 +10,8 @@ from django.db import OperationalError, connections
 from django_schwartz import Worker, register
 from django_schwartz.databases import known_deaths
 from django_schwartz.engine import SIZE, Ledger
-from django_schwartz.engine.hands import SHORTEST_SECONDS, Hands
-from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.hands import Hands
+from django_schwartz.engine.holds import SHORTEST_SECONDS, Holds
 from django_schwartz.engine.poller import LevelledQueue, PlainQueue, Poller, in_fair_order
 from django_schwartz.models import Job
 from tests.rows import end_lease, lease_elsewhere, statements

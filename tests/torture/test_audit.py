@@ -6,10 +6,10 @@ from itertools import count
 import pytest
 
 from django_schwartz.torture.account import account_of
-from django_schwartz.torture.audit import audit
+from django_schwartz.torture.audit import Audit, audit
 from django_schwartz.torture.kinds import Atomic, Doomed, Plain, Replaced
 from django_schwartz.torture.ledger import Event, Ledger, Line
-from django_schwartz.torture.report import percentile
+from django_schwartz.torture.report import percentile, report, slower
 from django_schwartz.torture.rows import End, Rows
 from django_schwartz.worker import registry
 
@@ -215,6 +215,36 @@ def test_a_percentile_is_one_of_the_values():
     assert percentile([5], 0.99) == 5
     assert percentile(range(1, 101), 0.99) == 99
     assert percentile(range(1, 101), 0.5) == 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "judged", "is_late"),
+    [
+        ("SIGKILL of a worker", [0.25] * 99 + [9], "0.25  1 at most: ok", False),
+        ("SIGKILL of a worker", [0.25] * 98 + [9] * 2, "9.00  1 at most: SLOWER", True),
+        ("SIGKILL of a host", [6.0], "6.00  6 at most: ok", False),
+        ("SIGKILL of a host", [6.1], "6.10  6 at most: SLOWER", True),
+    ],
+)
+def test_what_comes_back_later_than_it_should_is_told_of(lines, kind, seconds, judged, is_late):
+    account, found = account_of(lines.written), Audit(recoveries={kind: seconds})
+
+    told = report(account, found, seed=1, lease_seconds=4)
+
+    assert f"seconds from {kind} to the next attempt" in told
+    assert f"  {judged}\n" in told
+    assert slower(found, 4) == ([kind] if is_late else [])
+
+
+def test_nothing_is_wrong_only_where_something_happened(lines):
+    def verdict():
+        return report(account_of(lines.written), Audit(), seed=1, lease_seconds=4).splitlines()[-2]
+
+    assert verdict().startswith("NOTHING IS SHOWN: no job was performed.")
+    lines.begin(1)
+    assert verdict().startswith("NOTHING IS SHOWN: there was no fault.")
+    lines.fault("SIGKILL of a worker")
+    assert verdict() == "Nothing is wrong."
 
 
 def test_the_workers_are_registered_only_by_a_torture():

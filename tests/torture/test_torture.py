@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 
@@ -59,9 +60,64 @@ def test_a_planted_fault_is_found(torture, plant, found):
     assert figure(told, found) > 0
 
 
-def test_an_unknown_database_is_told_of(manage):
-    process = manage("schwartz_torture", "--database", "elsewhere")
+@pytest.mark.only_on("sqlite")
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--seconds", "-3", "--seconds: -3 is not more than 0"),
+        ("--seconds", "0", "--seconds: 0 is not more than 0"),
+        ("--seconds", "nan", "--seconds: nan is not more than 0"),
+        ("--seconds", "inf", "--seconds: inf is not more than 0"),
+        ("--jobs", "-1", "--jobs: -1 is not more than 0"),
+        ("--jobs", "0", "--jobs: 0 is not more than 0"),
+        ("--hosts", "0", "--hosts: 0 is not between 1 and 1000"),
+        ("--processes", "0", "--processes: 0 is not between 1 and 1000"),
+        ("--threads", "0", "--threads: 0 is not between 1 and 1000"),
+        ("--pause", "-1", "--pause: -1 is not more than 0"),
+        ("--lease-seconds", "2", "--lease-seconds: 2 is not between 3 and 1000"),
+        ("--drain-seconds", "inf", "--drain-seconds: inf is not more than 0"),
+        ("--restart-command", "no-such-program -x", "there is no program 'no-such-program'"),
+        ("--restart-command", "echo 'half", "cannot be read: No closing quotation"),
+        ("--database", "elsewhere", "DATABASES has no 'elsewhere'; it has .*sqlite"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(database, option, value, told):
+    with pytest.raises(CommandError, match=told):
+        call_command("schwartz_torture", f"{option}={value}")
 
-    told, _ = process.communicate(timeout=60)
 
-    assert "DATABASES has no 'elsewhere'" in told
+@pytest.mark.only_on("sqlite")
+def test_wrong_clocks_need_a_second_host(database):
+    with pytest.raises(CommandError, match="give --hosts 2 or more"):
+        call_command("schwartz_torture", "--skew=60", "--hosts=1")
+
+
+def test_a_database_that_is_away_is_told_of(dead_database):
+    with pytest.raises(CommandError, match=r"'dead' cannot be used: "):
+        call_command("schwartz_torture", "--database=dead")
+
+
+@pytest.mark.only_on("sqlite")
+def test_a_database_that_lacks_migrations_is_told_of(add_database, tmp_path):
+    add_database("empty", NAME=str(tmp_path / "empty.sqlite3"))
+
+    with pytest.raises(CommandError, match=r"run `manage.py migrate --database empty`"):
+        call_command("schwartz_torture", "--database=empty")
+
+
+@pytest.mark.only_on("sqlite")
+def test_a_restart_that_fails_is_told_of(torture):
+    status, told = torture("--seconds", 15, "--restart-command", "false")
+
+    assert status == 1
+    assert "CommandError: false ended with exit code 1: see " in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.only_on("sqlite")
+def test_a_storm_without_a_fault_shows_nothing(torture):
+    status, told = torture("--seconds", 2, "--jobs", 10, "--pause", 9, "--seed", 2)
+
+    assert status == 1, told
+    assert "NOTHING IS SHOWN: there was no fault." in told
+    assert "Nothing is wrong." not in told

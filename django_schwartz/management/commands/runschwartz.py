@@ -20,20 +20,19 @@ from django_schwartz.databases import checked_aliases, patience
 from django_schwartz.engine import Terms, set_deadlines
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.logs import show_log
+from django_schwartz.management.arguments import at_least, positive
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
 from django_schwartz.starting import context
 from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
 from django_schwartz.upgrades import LOOK_SECONDS, wait_for_migrations
-from django_schwartz.worker import FOREVER, registry
+from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
 #: Held back until there is somebody to stop.
 STOPPING = {signal.SIGTERM, signal.SIGINT}
-#: Processes, threads or coroutines, at the most.
-MOST = 1000
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 
 
@@ -71,21 +70,21 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--processes",
-            type=_at_least(0),
+            type=at_least(0),
             default=1,
             metavar="N",
             help="Worker processes (1). 0: perform one job after the other in this process.",
         )
         parser.add_argument(
             "--threads",
-            type=_at_least(1),
+            type=at_least(1),
             default=4,
             metavar="N",
             help="Jobs that each process performs at a time (4).",
         )
         parser.add_argument(
             "--async-concurrency",
-            type=_at_least(1),
+            type=at_least(1),
             default=100,
             metavar="N",
             help="Jobs of `async def work` that each process performs at a time (100).",
@@ -93,25 +92,25 @@ class Command(BaseCommand):
         parser.add_argument("--until-done", action="store_true", help="End when nothing is due.")
         parser.add_argument(
             "--max-jobs",
-            type=_positive(int),
+            type=positive(int),
             metavar="N",
             help="Replace a process after about N jobs; with --processes 0, end after N jobs.",
         )
         parser.add_argument(
             "--max-rss",
-            type=_positive(float),
+            type=positive(float),
             metavar="MB",
             help="Replace a process that holds more memory than about that.",
         )
         parser.add_argument(
             "--max-age",
-            type=_positive(float),
+            type=positive(float),
             metavar="SECONDS",
             help="Replace a process after about that time.",
         )
         parser.add_argument(
             "--shutdown-timeout",
-            type=_positive(float),
+            type=positive(float),
             default=30.0,
             metavar="SECONDS",
             help="After SIGTERM or SIGINT, time for running jobs; then they are given back (30).",
@@ -124,7 +123,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--delay",
-            type=_positive(float),
+            type=positive(float),
             metavar="SECONDS",
             help="Seconds between two polls when nothing is due (SCHWARTZ['POLL_SECONDS']).",
         )
@@ -319,25 +318,3 @@ def _changes_of_code(stop: Callable[[], object]) -> list[bool]:
 
     watch_code(restart)
     return changes
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = int(text)
-        if not least <= number <= MOST:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {MOST}")
-        return number
-
-    parse.__name__ = "int"  # as argparse calls it in its message
-    return parse
-
-
-def _positive(kind: type[Any]) -> Any:
-    def parse(text: str) -> Any:
-        number = kind(text)
-        if not 0 < number < FOREVER:
-            raise argparse.ArgumentTypeError(f"{text} is not between 0 and {FOREVER}")
-        return number
-
-    parse.__name__ = kind.__name__
-    return parse

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from django_schwartz import Worker, register
+from django_schwartz.client import TheSchwartz
 from django_schwartz.signals import job_finished, job_grabbed
 from tests.app.models import Trace
 
@@ -91,6 +92,32 @@ class Sleep(Worker):
         time.sleep(job.arg["seconds"])
         leave_trace(job, "done")
         job.completed()
+
+
+@register
+class Together(Worker):
+    """Grab the group along; the first time sleep for arg["seconds"]; die if one is poison."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        client, group = TheSchwartz([job.alias]), [job]
+        while other := client.find_job_with_coalescing_value(type(self), job.coalesce):
+            group.append(other)
+        is_first = all([leave_trace(one, "begun") for one in group])  # noqa: C419 - of each
+        tell(job)
+        time.sleep(max(one.arg["seconds"] for one in group) if is_first else 0)
+        if any(one.arg.get("is_poison") for one in group):
+            end_by_signal()
+        for one in group:
+            one.completed()
+
+
+@register
+class ShortTogether(Together):
+    """The same, for one second at the most."""
+
+    grab_for = 1
 
 
 def tell(job):
