@@ -14,6 +14,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from django_schwartz.conf import conf
+from django_schwartz.databases import checked_aliases
 from django_schwartz.engine import LEAST_LEASE_SECONDS
 from django_schwartz.exceptions import SchwartzError, one_line
 from django_schwartz.management.arguments import at_least, positive
@@ -138,9 +139,11 @@ def _check_skew(plan: Plan) -> None:
 
 
 def _check_databases(aliases: Sequence[str]) -> None:
+    try:
+        checked_aliases(aliases)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     for alias in aliases:
-        if alias not in connections:
-            raise CommandError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
         try:
             connections[alias].ensure_connection()
         except (AnyDatabaseError, ImproperlyConfigured) as error:
