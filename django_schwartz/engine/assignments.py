@@ -40,7 +40,7 @@ class Assignments:
         return True
 
     @property
-    def lapses_at(self) -> float:
+    def due_at(self) -> float:
         return math.inf
 
     def poll(self, limit: int) -> list[Job]:

@@ -320,14 +320,14 @@ class Engine:
         if not self._has_room.is_set():
             # The next suspect waits until the outcome of the one before is recorded.
             is_short = self._has_waiting or (self._is_for_suspects and len(self._holds))
-            self._ears.wait(LOOK_SECONDS if is_short else self._seconds_to_lapse)
+            self._ears.wait(LOOK_SECONDS if is_short else self._seconds_until_due)
         self._is_asleep = False
         self._give_back_hoarded()
 
     @property
-    def _seconds_to_lapse(self) -> float:
-        """Seconds until a lease may end that somebody held who is dead by now."""
-        return min(lane.lapses_at for lane in self._lanes) - time.monotonic()
+    def _seconds_until_due(self) -> float:
+        """Seconds until a time comes that a job waits for, or a lease ends whose holder is dead."""
+        return min(lane.due_at for lane in self._lanes) - time.monotonic()
 
     @property
     def _has_waiting(self) -> bool:

@@ -22,8 +22,8 @@ class Grabs(Protocol):
         """Whether there may be anything to grab."""
 
     @property
-    def lapses_at(self) -> float:
-        """When a lease may end, by the monotonic clock, so that there is something to grab."""
+    def due_at(self) -> float:
+        """When something may be due of which nobody tells, by the monotonic clock."""
 
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` jobs, in the order in which they are to be performed."""
@@ -81,8 +81,8 @@ class Lane:
         return self._poller.is_wanted
 
     @property
-    def lapses_at(self) -> float:
-        return self._poller.lapses_at
+    def due_at(self) -> float:
+        return self._poller.due_at
 
     @property
     def room(self) -> int:

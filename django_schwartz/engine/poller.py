@@ -20,7 +20,7 @@ from django_schwartz.models import Job
 #: as it takes to be a twentieth of the time.
 LOOK_SECONDS = 0.25
 LOOKS_APART = 20
-#: Seconds over which idle processes spread that wait for the end of one lease.
+#: Seconds over which idle processes spread that wait for one job to be due.
 SPREAD_SECONDS = 0.5
 
 
@@ -45,10 +45,10 @@ class Poller:
         return self._hands.has_abilities
 
     @property
-    def lapses_at(self) -> float:
-        """When a lease may end next, of which nobody tells: by the monotonic clock."""
+    def due_at(self) -> float:
+        """See lane.Grabs. Of what could not be asked last there is nothing to wait for."""
         now = time.monotonic()
-        moments = [queue.lapses_at for queue in self._queues.values()]
+        moments = [queue.due_at for queue in self._queues.values()]
         return min((moment for moment in moments if moment > now), default=math.inf)
 
     def poll(self, limit: int) -> list[Job]:
@@ -102,25 +102,24 @@ class PlainQueue:
         #: The functions that the last grab gave jobs of: the others go first.
         self._served: set[int] = set()
         self._was_empty = False
-        #: No lease that somebody holds ends before, by the monotonic clock.
-        self.lapses_at = 0.0
+        #: When a job may be due next of which nobody tells, by the monotonic clock.
+        self.due_at = math.inf
 
     def grab(self, lease: Lease, limit: int) -> list[Job]:
-        """Grab what is due. Where nothing was, see at times instead when the next lease ends."""
-        if self._was_empty and time.monotonic() >= self.lapses_at and not self._is_any_free(lease):
+        """Grab what is due. Where nothing was, ask first when something will be."""
+        # A floor is known to the index that a grab reads, and not to this look.
+        if self._was_empty and not self._client.floor and not self._is_any_due(lease):
             return []
         grabbed = self._grab_due(lease, limit)
         self._was_empty = not grabbed
         return grabbed
 
-    def _is_any_free(self, lease: Lease) -> bool:
-        jobs = self._client.narrowed(Job.objects.using(self._alias).of(lease.seconds))
+    def _is_any_due(self, lease: Lease) -> bool:
+        jobs = self._client.narrowed(Job.objects.using(self._alias))
         # A lease that begins after this look is as long as ours.
-        at_most = min(lease.seconds.values())
-        seconds = jobs.seconds_until_free(at_most=at_most)
-        self.lapses_at = time.monotonic() + seconds
-        if 0 < seconds < at_most:
-            self.lapses_at += random.uniform(0, SPREAD_SECONDS)  # noqa: S311 - no secret
+        seconds = jobs.seconds_until_due(lease.seconds, at_most=min(lease.seconds.values()))
+        spread = random.uniform(0, SPREAD_SECONDS)  # noqa: S311 - no secret
+        self.due_at = time.monotonic() + seconds + spread
         return not seconds
 
     def _grab_due(self, lease: Lease, limit: int) -> list[Job]:

@@ -182,15 +182,32 @@ class JobQuerySet(models.QuerySet["Job"]):
         job._state.adding, job._state.db = False, self.db
         return job
 
-    def seconds_until_free(self, *, at_most: int) -> float:
-        """Seconds until nobody holds one of these jobs whose time has come; 0 if one is free now.
+    def seconds_until_due(self, funcids: Iterable[int], *, at_most: int) -> float:
+        """Seconds until one of these jobs, of these functions, may be grabbed; 0 if one may now.
 
-        `at_most` if that takes longer, or if there is none.
+        `at_most` if that takes longer, or if there is none. Of jobs whose time has not come it is
+        all of the functions', so that the index tells which is the next.
         """
-        soon = self.filter(run_after__lte=ServerTime(), grabbed_until__lte=ServerTime() + at_most)
-        until = models.ExpressionWrapper(models.F("grabbed_until"), models.BigIntegerField())
-        row = soon.order_by("grabbed_until").values_list(until, ServerMicroseconds()).first()
-        return at_most if row is None else max(0, row[0] - row[1] / 1_000_000)
+        of_function = {"func_id": models.OuterRef("pk")}
+        leased = self.filter(
+            **of_function,
+            run_after__lte=ServerTime(),
+            grabbed_until__lte=ServerTime() + at_most,
+        )
+        later = self.model._default_manager.using(self.db).filter(
+            **of_function, run_after__gt=ServerTime()
+        )
+        rows = FuncMap.objects.using(self.db).filter(pk__in=list(funcids))
+        moments = rows.values_list(
+            _first_of(leased, "grabbed_until"), _first_of(later, "run_after"), ServerMicroseconds()
+        )
+        waits: list[float] = [
+            seconds - now_us / 1_000_000
+            for *pair, now_us in moments
+            for seconds in pair
+            if seconds is not None
+        ]
+        return max(0, min([at_most, *waits]))
 
     # Verbs
 
@@ -282,6 +299,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         raise SchwartzError(
             f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
         )
+
+
+def _first_of(jobs: JobQuerySet, column: str) -> models.Subquery:
+    """The least value of a column, in its unit, by a subquery."""
+    number = models.ExpressionWrapper(models.F(column), models.BigIntegerField())
+    least = jobs.order_by(column).annotate(number=number).values("number")[:1]
+    return models.Subquery(least, output_field=models.BigIntegerField())
 
 
 def _told(grabbed: "list[Job]") -> "list[Job]":

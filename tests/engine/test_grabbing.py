@@ -3,6 +3,7 @@
 import time
 from array import array
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connections
@@ -206,7 +207,7 @@ def test_an_idle_poller_knows_when_the_first_lease_ends_that_another_has(idle, c
 
     idle.poll(1)
 
-    assert 18 < seconds_until(idle.lapses_at) < 20.6
+    assert 18 < seconds_until(idle.due_at) < 20.6
 
 
 def test_a_job_whose_lease_ended_is_grabbed_then(idle, client):
@@ -214,13 +215,32 @@ def test_a_job_whose_lease_ended_is_grabbed_then(idle, client):
     lease_elsewhere(handle, seconds=1)
 
     idle.poll(1)
-    pause = seconds_until(idle.lapses_at)
+    pause = seconds_until(idle.due_at)
     end_lease(handle)
-    idle._queues[handle.alias].lapses_at = 0
     grabbed = idle.poll(1)
 
     assert pause < 1.6
     assert [job.pk for job in grabbed] == [handle.jobid]
+
+
+def test_an_idle_poller_knows_when_the_first_job_is_due(idle, client):
+    for name, seconds in (("Low", 40), ("High", 20), ("Middle", 50), ("Unknown", 10)):
+        client.dispatch_async(name, run_after=timedelta(seconds=seconds))
+
+    idle.poll(1)
+
+    assert 18 < seconds_until(idle.due_at) < 21.6
+
+
+def test_an_idle_poller_learns_of_a_job_that_comes_for_later(idle, client):
+    idle.poll(1)
+    before = seconds_until(idle.due_at)
+    client.dispatch_async("Low", run_after=timedelta(seconds=5))
+
+    idle.poll(1)
+
+    assert before > 50
+    assert 3 < seconds_until(idle.due_at) < 6.6
 
 
 def test_where_nobody_holds_a_job_none_lapses_for_as_long_as_a_lease(idle, client):
@@ -229,7 +249,7 @@ def test_where_nobody_holds_a_job_none_lapses_for_as_long_as_a_lease(idle, clien
 
     idle.poll(1)
 
-    assert 59 < seconds_until(idle.lapses_at) <= 60
+    assert 59 < seconds_until(idle.due_at) < 60.6
 
 
 def test_two_leases_that_end_one_after_the_other_are_both_known(idle, client):
@@ -239,7 +259,7 @@ def test_two_leases_that_end_one_after_the_other_are_both_known(idle, client):
     grabbed = [idle.poll(1) for _ in range(3)]
 
     assert [[job.pk for job in jobs] for jobs in grabbed] == [[first.jobid], [], []]
-    assert 18 < seconds_until(idle.lapses_at) < 20.6
+    assert 18 < seconds_until(idle.due_at) < 20.6
 
 
 @pytest.mark.parametrize("until", [-(2**63), 2**63 - 1], ids=["before", "after"])

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -76,6 +77,20 @@ def test_the_jobs_of_a_host_that_died_run_again_within_two_seconds_of_their_leas
 
     print(f"begun again {seconds:.1f} s later")
     assert seconds < 6
+
+
+def test_an_idle_worker_begins_a_delayed_job_when_it_is_due(start, client):
+    running = start("--delay", 20)
+    until(lambda: WorkerProcess.objects.filter(started_at__isnull=False).exists())
+
+    handle = client.dispatch_async("Good", run_after=timedelta(seconds=3))
+    due_at = time.monotonic() + 3
+    until(lambda: handle.exit_status == 0)
+    late = time.monotonic() - due_at
+
+    print(f"done {late:.1f} s late")
+    assert 0 <= late < 2.5  # a second is rounded up, and processes are spread over half of one
+    assert running.stop() == 0, running.output
 
 
 def test_a_process_that_is_stopped_for_long_is_replaced(start_with_short_leases, sleeper):
