@@ -263,7 +263,7 @@ class QueueMachine(RuleBasedStateMachine):
     def decline_for_as_long_as_the_lease(self, held):
         if held.entry.alias not in self.alive:
             return
-        assert held.job.declined() == (not held.has_spoken)
+        assert held.job.declined() == held.counts
         if held.counts:
             held.entry.ledger = held.entry.ledger.declined_for_the_lease()
 
