@@ -7,9 +7,10 @@ from typing import Any
 from django.db import connections, transaction
 
 from django_schwartz.batches import Batches
-from django_schwartz.databases import Databases
+from django_schwartz.databases import Databases, checked_aliases
 from django_schwartz.dialects import dialect_of
 from django_schwartz.models import Job, JobHandle
+from django_schwartz.serializers import checked_name
 
 
 def dispatch(
@@ -21,7 +22,7 @@ def dispatch(
 ) -> list[JobHandle]:
     """Store the jobs in one of the databases: see TheSchwartz.dispatch_jobs()."""
     _check_jobs(batches.first)
-    chosen = using or databases.in_transaction()
+    chosen = checked_aliases([using])[0] if using else databases.in_transaction()
     if chosen is not None:
         return _store(batches, chosen, on_progress)
     for alias in _order_for(batches.first, databases):
@@ -35,9 +36,7 @@ def dispatch(
 def _order_for(jobs: list[Job], databases: Databases) -> Iterator[str]:
     """The databases to ask, one after the other. Raises ValueError where homes part."""
     orders = {
-        tuple(databases.in_home_order(job.funcname, str(job.uniqkey)))
-        for job in jobs
-        if job.uniqkey is not None
+        tuple(databases.in_home_order(*_key_of(job))) for job in jobs if job.uniqkey is not None
     }
     if not orders:
         yield from databases.in_random_order()
@@ -49,6 +48,11 @@ def _order_for(jobs: list[Job], databases: Databases) -> Iterator[str]:
                 "wherever these keys are dispatched, or dispatch each job by itself."
             )
         yield homes[0]
+
+
+def _key_of(job: Job) -> tuple[str, str]:
+    names = checked_name("funcname", job.funcname), checked_name("uniqkey", job.uniqkey)
+    return names[0] or "", names[1] or ""
 
 
 def _check_jobs(jobs: Iterable[object]) -> None:

@@ -167,7 +167,8 @@ def checked_name(what: str, value: object) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError(f"{what} must be text, not {type(value).__name__}.")
-    text = str(value)
+    # Not str() of a member of a str Enum, which is its name.
+    text = str.__str__(value) if isinstance(value, str) else str(value)
     if len(text) > 255:
         raise ValueError(f"{what} has {len(text)} characters; 255 is the most.")
     if "\0" in text or not _is_unicode(text):

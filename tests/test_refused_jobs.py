@@ -1,6 +1,7 @@
 """A job that cannot be stored is told to its sender, and is no fault of the database."""
 
 import math
+from enum import Enum
 
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
@@ -35,6 +36,9 @@ def nested(levels):
         ({"funcname": "Add", "jobid": -2}, ValueError),
         ({"funcname": "Add", "jobid": 2**63 - 1}, ValueError),
         ({"funcname": "Add", "run_after": "tomorrow"}, ValueError),
+        ({"funcname": "Add", "run_after": ""}, ValueError),
+        ({"funcname": "Add", "run_after": False}, TypeError),
+        ({"funcname": "Add", "run_after": []}, TypeError),
         ({"funcname": "Add", "run_after": math.inf}, ValueError),
         ({"funcname": "Add", "run_after": math.nan}, ValueError),
         ({"funcname": "Add", "run_after": {1}}, TypeError),
@@ -59,6 +63,24 @@ def test_meta_is_any_json_that_every_database_takes(client, meta):
     handle = client.dispatch_async(Job(funcname="Add", meta=meta))
 
     assert client.lookup_job(handle).meta == meta
+
+
+class Name(str, Enum):  # noqa: UP042 # as many projects have them
+    ADD = "Add"
+    KEY = "key"
+
+
+def test_a_member_of_an_enum_of_texts_is_its_text(client):
+    handle = client.dispatch_async(Job(funcname="Add", uniqkey="key", coalesce="key"))
+    twin = client.dispatch_async(Job(funcname=Name.ADD, uniqkey=Name.KEY, coalesce=Name.KEY))
+
+    assert twin == handle
+    assert twin.is_duplicate
+
+
+def test_a_database_that_is_not_there_is_refused(client):
+    with pytest.raises(ValueError, match="has no 'nowhere'; it has"):
+        client.dispatch_async("Add", using="nowhere")
 
 
 def test_a_row_that_the_database_refuses_kills_it_not(client):

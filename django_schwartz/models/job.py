@@ -161,7 +161,8 @@ class Job(StoredJob):
         current_job.set(self)
 
     # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do
-    # nothing, when the job has its verdict already or is not held any more.
+    # nothing, when the job has its verdict already or is known not to be held any more. One that
+    # a Holder takes and that is refused later is told of by lease_lost.
 
     def completed(self, result: object = None) -> bool:
         """Record that the job was performed: it leaves the queue with exit status 0.

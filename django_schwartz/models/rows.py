@@ -122,7 +122,7 @@ def _checked_priority(priority: int | None) -> int:
 def _times_of(job: "Job") -> tuple[int | Later | None, int | Later | None]:
     """run_after and scheduled_for in their columns' units; None and None are the server's now."""
     asked: Any = job.run_after
-    if not asked and not isinstance(asked, timedelta):
+    if asked is None or (asked == 0 and asked is not False):
         return None, None
     if isinstance(asked, timedelta):
         later = Later(_checked_delay(asked) // timedelta(microseconds=1))
