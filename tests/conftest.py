@@ -193,6 +193,13 @@ def _forget_deaths(monkeypatch):
     monkeypatch.setattr(known_deaths, "_deaths", {})
 
 
+@pytest.fixture(autouse=True)
+def _own_options(monkeypatch):
+    """Deadlines that a worker in this process gives its connections end with the test."""
+    for settings in connections.settings.values():
+        monkeypatch.setitem(settings, "OPTIONS", {**settings.get("OPTIONS", {})})
+
+
 @pytest.fixture
 def client(database):
     """A client of the queue; not Django's test client, which is `http`."""

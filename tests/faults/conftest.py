@@ -129,15 +129,12 @@ def own_server(database):
 
 
 @pytest.fixture
-def working(any_thread_connects, monkeypatch):
+def working(any_thread_connects):
     """Have an engine work in a thread: `with working(alias, ability): ...`; or several aliases."""
 
     @contextmanager
     def work(where, *abilities, lease_seconds=5, retry_seconds=0.1, deadline_seconds=5):
         aliases = [where] if isinstance(where, str) else where
-        for alias in aliases:  # to end with the test
-            options = connections.settings[alias].get("OPTIONS", {})
-            monkeypatch.setitem(connections.settings[alias], "OPTIONS", {**options})
         set_deadlines(aliases, deadline_seconds=deadline_seconds)
         client = TheSchwartz(aliases, retry_seconds=retry_seconds)
         for ability in abilities:

@@ -58,7 +58,7 @@ def test_a_host_with_a_wrong_clock_is_neither_early_nor_late(client, skewed, sec
     assert process.returncode == 0, output
 
 
-class Twice(Worker):
+class FailsOnce(Worker):
     """Fails once, and completes then."""
 
     max_retries = 1
@@ -73,13 +73,13 @@ class Twice(Worker):
 
 @pytest.fixture
 def client(database):
-    register(Twice)
+    register(FailsOnce)
     return TheSchwartz()
 
 
 def of_clocked():
     client = TheSchwartz(["clocked"])
-    client.can_do("Twice")
+    client.can_do("FailsOnce")
     return client
 
 
@@ -87,7 +87,7 @@ def of_clocked():
 def test_a_clock_that_jumps_ahead_ends_a_lease_and_the_fence_refuses_who_held_it(
     clocked, client, ahead
 ):
-    handle = of_clocked().dispatch_async("Twice")
+    handle = of_clocked().dispatch_async("FailsOnce")
     first = take(60)
 
     clocked.set_clock(ahead)
@@ -101,7 +101,7 @@ def test_a_clock_that_jumps_ahead_ends_a_lease_and_the_fence_refuses_who_held_it
 
 
 def test_a_clock_that_jumps_back_makes_a_lease_as_much_longer_and_no_more(clocked, client):
-    of_clocked().dispatch_async("Twice")
+    of_clocked().dispatch_async("FailsOnce")
     clocked.set_clock(60)
     held = take(30)
 
@@ -121,7 +121,7 @@ def test_a_clock_that_jumps_back_makes_a_lease_as_much_longer_and_no_more(clocke
 def take(lease_seconds):
     """Grab the job, if it is due, by a lease so long."""
     client = of_clocked()
-    lease = client.lease(["Twice"], "clocked")
+    lease = client.lease(["FailsOnce"], "clocked")
     lease.seconds.update(dict.fromkeys(lease.seconds, lease_seconds))
     return next(iter(Job.objects.using("clocked").due().grab(lease)), None)
 
@@ -154,9 +154,9 @@ def test_workers_go_on_while_the_clock_jumps_and_each_job_ends_once(clocked, cli
 
 def test_a_retry_and_a_lease_go_across_the_end_of_32_bits(clocked, client, working):
     clocked.set_clock(END_OF_32_BITS - int(time.time()) - 4)
-    handle = of_clocked().dispatch_async("Twice", run_after=timedelta(seconds=1))
+    handle = of_clocked().dispatch_async("FailsOnce", run_after=timedelta(seconds=1))
 
-    with working("clocked", "Twice"):
+    with working("clocked", "FailsOnce"):
         until(lambda: not handle.is_pending)
     status = ExitStatus.objects.using("clocked").get()
     connections["clocked"].close()

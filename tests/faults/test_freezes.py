@@ -55,7 +55,7 @@ def test_a_frozen_database_holds_up_no_job_of_another_for_longer_than_the_deadli
 
 
 def test_a_worker_without_processes_tells_of_a_frozen_database_and_goes_on(
-    broken, database, client, performed, settings, monkeypatch
+    broken, database, client, performed, settings
 ):
     told = []
 
@@ -63,8 +63,6 @@ def test_a_worker_without_processes_tells_of_a_frozen_database_and_goes_on(
         told.append(using)
 
     settings.SCHWARTZ = {"DEADLINE_SECONDS": DEADLINE_SECONDS}
-    for alias in ("broken", database):  # to end with the test
-        monkeypatch.setitem(connections.settings[alias], "OPTIONS", {})
     signals.database_died.connect(died)
     client.dispatch_async("Mail", "other")
     connections["broken"].close()
