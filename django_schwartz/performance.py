@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import partial
 from inspect import iscoroutine
 from typing import Any
 
@@ -91,7 +90,7 @@ class Performance:
 
     def __init__(self, job: Job, worker: type[Worker], grab_along: GrabAlong) -> None:
         self.job = job
-        self.grab_along = partial(grab_along, job)
+        self._grab_along = grab_along
         self.worker = worker
         self.held = [job]
         #: Whether the worker's own code runs, so that StopNow may interrupt it.
@@ -100,6 +99,10 @@ class Performance:
     @classmethod
     def current(cls) -> "Performance | None":
         return current_performance.get()
+
+    def grab_along(self, alias: str, lease: Lease, grab: Grab) -> list[Job]:
+        """What the grab grabs, for the worker to do along with its job."""
+        return self._grab_along(self.job, alias, lease, grab)
 
     def run(self) -> None:
         current, performance = current_job.set(self.job), current_performance.set(self)

@@ -27,13 +27,8 @@ class Along:
             return grab(lease)
         short, leased_at = shortened(lease, self._lease_seconds), time.monotonic()
         grabbed = grab(short)
+        self._holds.add_grabbed(grabbed, short, terms=lease, leased_at=leased_at)
         for other in grabbed:
-            self._holds.add(
-                other,
-                lease_seconds=short.seconds[other.func_id],
-                leased_at=leased_at,
-                grab_for=lease.seconds[other.func_id],
-            )
             self._holds.begin_along(other, job)
         return grabbed
 

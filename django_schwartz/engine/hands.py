@@ -72,13 +72,7 @@ class Hands:
     def _hold(
         self, alias: str, jobs: list[Job], terms: Lease, lease: Lease, leased_at: float
     ) -> None:
-        for job in jobs:
-            self.holds.add(
-                job,
-                lease_seconds=lease.seconds[job.func_id],
-                leased_at=leased_at,
-                grab_for=terms.seconds[job.func_id],
-            )
+        self.holds.add_grabbed(jobs, lease, terms=terms, leased_at=leased_at)
         unanswered = self._unanswered[alias]
         self._unanswered[alias] = [entry for entry in unanswered if entry[0] is not lease]
         self._ledger.open_grab = 0

@@ -74,6 +74,18 @@ class Holds:
             self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
         job.holder = self.holders.get(job.alias)
 
+    def add_grabbed(
+        self, jobs: Iterable[Job], lease: Lease, *, terms: Lease, leased_at: float
+    ) -> None:
+        """Add what was grabbed by a lease, which is renewed as long as the terms allow."""
+        for job in jobs:
+            self.add(
+                job,
+                lease_seconds=lease.seconds[job.func_id],
+                leased_at=leased_at,
+                grab_for=terms.seconds[job.func_id],
+            )
+
     def begin(self, job: Job, interrupt: Callable[[], object]) -> None:
         """Note that the job is performed now; `interrupt` has it stop, from another thread."""
         hold = self._holds[id(job)]
