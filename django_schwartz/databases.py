@@ -221,18 +221,23 @@ def patience(aliases: Sequence[str], *, deadline_seconds: float, lease_seconds: 
     return deadline_seconds if len(aliases) > 1 else lease_seconds
 
 
+def usual_patience(aliases: Sequence[str]) -> float:
+    """The same as the settings say."""
+    settings = conf()
+    return patience(
+        aliases,
+        deadline_seconds=settings.deadline_seconds,
+        lease_seconds=settings.lease_seconds,
+    )
+
+
 def databases_of_supervisor(aliases: Sequence[str]) -> Databases:
     """Databases as the settings say, none of which keeps it waiting for long.
 
     Of deaths it tells nothing: its worker processes do.
     """
-    settings = conf()
-    databases = Databases(aliases, retry_seconds=settings.retry_seconds, is_quiet=True)
-    databases.deadline_seconds = patience(
-        aliases,
-        deadline_seconds=settings.deadline_seconds,
-        lease_seconds=settings.lease_seconds,
-    )
+    databases = Databases(aliases, retry_seconds=conf().retry_seconds, is_quiet=True)
+    databases.deadline_seconds = usual_patience(aliases)
     return databases
 
 

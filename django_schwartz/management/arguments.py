@@ -1,13 +1,24 @@
-"""Numbers that commands take as arguments: argparse tells of one that makes no sense."""
+"""What commands take as arguments: numbers, of which argparse tells, and databases."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.core.management.base import CommandError
+
+from django_schwartz.databases import checked_aliases
 from django_schwartz.worker import FOREVER
 
 #: Processes, threads or coroutines, at the most.
 MOST = 1000
+
+
+def databases(aliases: Iterable[str]) -> list[str]:
+    """These aliases. Raises CommandError for one that DATABASES lacks."""
+    try:
+        return checked_aliases(aliases)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def at_least(least: int) -> Callable[[str], int]:

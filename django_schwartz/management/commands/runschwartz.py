@@ -16,11 +16,11 @@ from django_schwartz.checks import pool_too_small
 from django_schwartz.child import Orders
 from django_schwartz.client import TheSchwartz
 from django_schwartz.conf import conf
-from django_schwartz.databases import checked_aliases, patience
+from django_schwartz.databases import usual_patience
 from django_schwartz.engine import Terms, set_deadlines
 from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.logs import show_log
-from django_schwartz.management.arguments import at_least, positive
+from django_schwartz.management.arguments import at_least, databases, positive
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
@@ -149,7 +149,7 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> None:
         _check_folder_of(options["healthcheck"])
         context()  # decided while this process has but one thread
-        aliases = _checked(options["databases"] or conf().databases)
+        aliases = databases(options["databases"] or conf().databases)
         if options["processes"]:
             _check_that_children_see(aliases)
         set_deadlines(aliases, deadline_seconds=conf().deadline_seconds)
@@ -195,11 +195,8 @@ class Command(BaseCommand):
         """The same in this process."""
         if not options["workers"]:
             client.can_do_all()
-        client.databases.deadline_seconds = patience(
-            [*client.databases.aliases, *missing],
-            deadline_seconds=conf().deadline_seconds,
-            lease_seconds=conf().lease_seconds,
-        )
+        aliases = [*client.databases.aliases, *missing]
+        client.databases.deadline_seconds = usual_patience(aliases)
         runner = Runner(
             client,
             delay=options["delay"] or conf().poll_seconds,
@@ -234,13 +231,6 @@ class Command(BaseCommand):
                 "module `workers` of an installed app."
             )
         return client
-
-
-def _checked(aliases: Sequence[str]) -> Sequence[str]:
-    try:
-        return checked_aliases(aliases)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
 
 
 def _check_folder_of(healthcheck: Path | None) -> None:

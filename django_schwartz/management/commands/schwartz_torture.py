@@ -14,10 +14,9 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from django_schwartz.conf import conf
-from django_schwartz.databases import checked_aliases
 from django_schwartz.engine import LEAST_LEASE_SECONDS
 from django_schwartz.exceptions import SchwartzError, one_line
-from django_schwartz.management.arguments import at_least, positive
+from django_schwartz.management.arguments import at_least, databases, positive
 from django_schwartz.torture.hosts import library_of_wrong_clocks
 from django_schwartz.torture.plants import PLANTS
 from django_schwartz.torture.report import report, slower
@@ -139,11 +138,7 @@ def _check_skew(plan: Plan) -> None:
 
 
 def _check_databases(aliases: Sequence[str]) -> None:
-    try:
-        checked_aliases(aliases)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
-    for alias in aliases:
+    for alias in databases(aliases):
         try:
             connections[alias].ensure_connection()
         except (AnyDatabaseError, ImproperlyConfigured) as error:
