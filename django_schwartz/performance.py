@@ -132,7 +132,7 @@ class Performance:
             self._fail_the_unsettled()
         else:
             self._fail_the_current(error)
-        self._give_back(self.held)
+            self._give_back(self.held)
 
     async def run_async(self) -> None:
         """The same in a task of its own, for a worker whose work() is a coroutine."""

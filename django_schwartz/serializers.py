@@ -28,6 +28,8 @@ def _finite(text: str) -> float:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+#: raw_decode() without its two calls a value.
+_scan = _decoder.scan_once
 _to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 #: Characters kept of an error's message or traceback.
 MAX_TEXT = 65_536
@@ -105,26 +107,23 @@ def _decode_storable(stored: bytes) -> object:
 
 
 def _decode_json(stored: bytes) -> object:
-    if stored[:1] not in (b"{", b"["):
-        return _decode_json_scalar(stored)
     try:
         return _load_json(stored)
     except (ValueError, RecursionError) as error:
-        raise ArgUnreadable(f"The arg cannot be read as JSON: {error}") from error
-
-
-def _decode_json_scalar(stored: bytes) -> object:
-    if stored[:1].isspace():  # our own JSON never begins so: it is somebody's text
-        return stored
-    try:
-        return _load_json(stored)
-    except ValueError:
+        if stored[:1] in (b"{", b"["):
+            raise ArgUnreadable(f"The arg cannot be read as JSON: {error}") from error
+        if isinstance(error, RecursionError):  # the caller's own stack was nearly full
+            raise
         return stored
 
 
 def _load_json(stored: bytes) -> object:
+    """Raises ValueError for what begins with a blank, too: our own JSON never does."""
     text = stored.decode("utf-8")
-    value, end = _decoder.raw_decode(text)
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration as stop:
+        raise json.JSONDecodeError("Expecting value", text, stop.value) from None
     return value if end == len(text) else _decoder.decode(text)  # which says what is wrong
 
 

@@ -62,7 +62,7 @@ def _line_of(finished: Finished) -> tuple[object, ...]:
     job, outcome, runtime = finished
     took = "" if runtime is None else f" in {runtime:.3f} s"
     why = f": {printable(outcome.message)}" if outcome.message else ""
-    return printable(job.funcname), job.alias, job.jobid, outcome.verdict.value, took, why
+    return printable(job.funcname), job.alias, job.jobid, outcome.verdict, took, why
 
 
 @receiver(lease_lost)

@@ -98,8 +98,13 @@ class Worker:
 
         Worker's own attribute where that is no number either.
         """
+        hook = f"get_{name}"
+        if getattr(cls, hook) is getattr(Worker, hook) and cls.__init__ is Worker.__init__:
+            value = getattr(cls, name)  # which is all that Worker's own hooks say
+            if type(value) is int and -FOREVER <= value <= FOREVER:
+                return value
         try:
-            return _finite(getattr(cls(), f"get_{name}")(*args))
+            return _finite(getattr(cls(), hook)(*args))
         except (Exception, SystemExit, KeyboardInterrupt):
             value = _first_number(getattr(cls, name), getattr(Worker, name))
             logger.exception("%s.get_%s() failed; %s = %g holds", cls.__name__, name, name, value)

@@ -70,21 +70,22 @@ class Holds:
 
     def add(self, job: Job, *, lease_seconds: int, leased_at: float, grab_for: float) -> None:
         with self._lock:
-            slot = self._ledger.enter(job.jobid, job.alias, job.grabs, job.leases[0])
-            self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
-        job.holder = self.holders.get(job.alias)
+            self._add(job, lease_seconds, leased_at, grab_for)
+
+    def _add(self, job: Job, lease_seconds: int, leased_at: float, grab_for: float) -> None:
+        alias = job.alias
+        slot = self._ledger.enter(job.jobid, alias, job.grabs, job.leases[0])
+        self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
+        job.holder = self.holders.get(alias)
 
     def add_grabbed(
         self, jobs: Iterable[Job], lease: Lease, *, terms: Lease, leased_at: float
     ) -> None:
         """Add what was grabbed by a lease, which is renewed as long as the terms allow."""
-        for job in jobs:
-            self.add(
-                job,
-                lease_seconds=lease.seconds[job.func_id],
-                leased_at=leased_at,
-                grab_for=terms.seconds[job.func_id],
-            )
+        with self._lock:
+            for job in jobs:
+                funcid = job.func_id
+                self._add(job, lease.seconds[funcid], leased_at, terms.seconds[funcid])
 
     def begin(self, job: Job, interrupt: Callable[[], object]) -> None:
         """Note that the job is performed now; `interrupt` has it stop, from another thread."""
@@ -115,12 +116,16 @@ class Holds:
             begun = self._begun.pop(id(job), None)
             if begun:
                 begun.begun_at = begun.interrupt = None
-        for one in (job, *self._along.pop(id(job), ())):
-            hold = self._holds.get(id(one))
-            if hold:
-                self._ledger.end(hold.slot)
-            if hold and not hold.is_queued:
-                self.drop([one])
+        self._let_go(job)
+        for other in self._along.pop(id(job), ()):
+            self._let_go(other)
+
+    def _let_go(self, job: Job) -> None:
+        hold = self._holds.get(id(job))
+        if hold:
+            self._ledger.end(hold.slot)
+            if not hold.is_queued:
+                self.drop([job])
 
     def interrupt(self, hold: Hold) -> None:
         """Have the job stop, unless its worker's code is done with it."""

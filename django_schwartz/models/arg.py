@@ -28,9 +28,11 @@ class ArgValue:
         if instance is None:
             return self
         value = _at_hand(instance)
-        if isinstance(value, bytes):
-            self.__set__(instance, decode_arg(value, arg_format_of(instance)))
-        return instance.__dict__.get("arg")
+        if not isinstance(value, bytes):
+            return value
+        decoded = decode_arg(value, arg_format_of(instance))
+        self.__set__(instance, decoded)
+        return decoded
 
     def __set__(self, instance: HasArg, value: object) -> None:
         attributes = instance.__dict__
