@@ -161,8 +161,8 @@ class JobQuerySet(models.QuerySet["Job"]):
             read[field.attname if field else column] = self._read(values, field)
         funcnames = FuncMap.objects.names_of(set(read["func_id"]), using=self.db)
         read["_funcname"] = [funcnames[funcid] for funcid in read["func_id"]]
-        each = zip(*read.values(), strict=True)
-        return [self._made_of(dict(zip(read, row, strict=True))) for row in each]
+        names, using = tuple(read), self.db
+        return [self._made_of(dict(zip(names, row)), using) for row in zip(*read.values())]  # noqa: B905
 
     def _read(self, values: Sequence[Any], field: Any) -> Sequence[Any]:
         """A column's values as attributes; each moment is made once, since a batch shares them."""
@@ -175,11 +175,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         read = field.from_db_value
         return [None if value is None else read(value, None, connection) for value in values]
 
-    def _made_of(self, attributes: dict[str, Any]) -> "Job":
+    def _made_of(self, attributes: dict[str, Any], using: str) -> "Job":
         job = self.model.__new__(self.model)
         job.__dict__ = attributes
-        job._state = ModelState()
-        job._state.adding, job._state.db = False, self.db
+        attributes["_state"] = state = ModelState()
+        state.adding, state.db = False, using
         return job
 
     def seconds_until_due(self, funcids: Iterable[int], *, at_most: int) -> float:
