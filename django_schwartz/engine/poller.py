@@ -83,14 +83,16 @@ class Poller:
 
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
     """The highest priority first; at one priority the functions take turns."""
+    in_order = sorted(jobs, key=_place_of)
+    levels = [(-_number(job.priority), job.func_id) for job in in_order]
+    if len(set(levels)) < 2:
+        return in_order
     turns: dict[tuple[float, int], int] = defaultdict(int)
-    ranked: list[tuple[float, int, int, Job]] = []
-    for place, job in enumerate(sorted(jobs, key=_place_of)):
-        level = (-_number(job.priority), job.func_id)
+    ranked: list[tuple[float, int, int]] = []
+    for place, level in enumerate(levels):
         turns[level] += 1
-        ranked.append((level[0], turns[level], place, job))
-    ranked.sort()  # no two places are the same
-    return [entry[-1] for entry in ranked]
+        ranked.append((level[0], turns[level], place))
+    return [in_order[place] for *_, place in sorted(ranked)]
 
 
 class PlainQueue:

@@ -154,15 +154,32 @@ class JobQuerySet(models.QuerySet["Job"]):
         rows = cursor.fetchall()
         if not rows:
             return []
+        shared, each = self._read_columns(cursor.description, zip(*rows, strict=True))
+        funcids = each.get("func_id") or [shared["func_id"]] * len(rows)
+        funcnames = FuncMap.objects.names_of(set(funcids), using=self.db)
+        each["_funcname"] = [funcnames[funcid] for funcid in funcids]
+        names, using = tuple(each), self.db
+        return [
+            self._made_of({**shared, **dict(zip(names, row, strict=True))}, using)
+            for row in zip(*each.values(), strict=True)
+        ]
+
+    def _read_columns(
+        self, description: Iterable[Any], columns: Iterable[Sequence[Any]]
+    ) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
+        """By attribute, the values that all rows have alike, as most are; and those of each row."""
         fields = {field.column: field for field in self.model._meta.concrete_fields}
-        read: dict[str, Sequence[Any]] = {}
-        for (column, *_), values in zip(cursor.description, zip(*rows, strict=True), strict=True):
+        shared: dict[str, Any] = {}
+        each: dict[str, Sequence[Any]] = {}
+        for (column, *_), values in zip(description, columns, strict=True):
             field = fields.get(column)
-            read[field.attname if field else column] = self._read(values, field)
-        funcnames = FuncMap.objects.names_of(set(read["func_id"]), using=self.db)
-        read["_funcname"] = [funcnames[funcid] for funcid in read["func_id"]]
-        names, using = tuple(read), self.db
-        return [self._made_of(dict(zip(names, row)), using) for row in zip(*read.values())]  # noqa: B905
+            name = field.attname if field else column
+            is_mutable = isinstance(field, models.JSONField)
+            if values.count(values[0]) == len(values) and not is_mutable:
+                [shared[name]] = self._read(values[:1], field)
+            else:
+                each[name] = self._read(values, field)
+        return shared, each
 
     def _read(self, values: Sequence[Any], field: Any) -> Sequence[Any]:
         """A column's values as attributes; each moment is made once, since a batch shares them."""
