@@ -47,6 +47,8 @@ def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
     """
     if value is None or isinstance(value, bytes):
         return value
+    if arg_format == "json":
+        return _encode_json(value)
     if arg_format == "storable" and isinstance(value, list | dict):
         return freeze(value)
     if arg_format == "raw":

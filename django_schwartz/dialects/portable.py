@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 #: What an insert gives a value; the database has defaults for the other columns.
 INSERTED = (
     "jobid",
-    "funcid",
     "arg",
     "uniqkey",
     "insert_time",
@@ -44,6 +43,7 @@ INSERTED = (
     "scheduled_for",
     "queue_name",
     "meta",
+    "funcid",
 )
 #: The table of the worker processes, and SQL for whether one of them waits to be told of new jobs.
 SCOREBOARD = "django_schwartz_workerprocess"
