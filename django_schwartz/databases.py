@@ -152,12 +152,12 @@ class Databases:
         A connection that was open already and is cut now makes the database suspect only: the next
         to ask makes a new one, and learns more.
         """
-        was_open = connections[alias].connection is not None
+        connection = connections[alias]
+        was_open = connection.connection is not None
         try:
-            with within(self.deadline_seconds, connections[alias]):
+            with within(self.deadline_seconds, connection):
                 yield
         except Error as error:
-            connection = connections[alias]
             if connection.in_atomic_block or not dialect_of(connection).is_unavailable(
                 connection, error
             ):

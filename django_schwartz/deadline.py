@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from math import inf
 
 from django.db import Error, OperationalError
@@ -97,8 +97,7 @@ _watchdog = Watchdog()
 connection_created.connect(_watchdog.learn)
 
 
-@contextmanager
-def within(seconds: float | None, connection: BaseDatabaseWrapper) -> Iterator[None]:
+def within(seconds: float | None, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
     """Cut the connection when the block takes longer than that, and raise Unanswered; None: never.
 
     The block is to leave the connection open. One that is being made is ended by its own
@@ -106,8 +105,12 @@ def within(seconds: float | None, connection: BaseDatabaseWrapper) -> Iterator[N
     there is nothing to cut.
     """
     if seconds is None or not dialect_of(connection).is_server:
-        yield
-        return
+        return nullcontext()
+    return _watched(seconds, connection)
+
+
+@contextmanager
+def _watched(seconds: float, connection: BaseDatabaseWrapper) -> Iterator[None]:
     ends_at = time.monotonic() + seconds
     watch = Watch(connection, ends_at)
     _watchdog.add(watch)

@@ -9,7 +9,7 @@ from django.db import connections, transaction
 from django_schwartz.batches import Batches
 from django_schwartz.databases import Databases, checked_aliases
 from django_schwartz.dialects import dialect_of
-from django_schwartz.models import Job, JobHandle
+from django_schwartz.models import Job, JobHandle, JobQuerySet
 from django_schwartz.serializers import checked_name
 
 
@@ -106,10 +106,11 @@ def _store_together(
 def _store_each(
     batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
 ) -> list[JobHandle]:
+    queue = JobQuerySet(Job, using=alias)
     handles: list[JobHandle] = []
     for batch in batches:
         _check_jobs(batch)
-        Job.objects.using(alias).dispatch(batch)
+        queue.dispatch(batch)
         handles += [handle for job in batch if (handle := job.handle) is not None]
         if on_progress:
             on_progress(len(handles))

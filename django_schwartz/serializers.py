@@ -49,6 +49,8 @@ def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
     """
     if value is None or isinstance(value, bytes):
         return value
+    if arg_format == "json":
+        return _encode_json(value)
     if arg_format == "storable" and isinstance(value, list | dict):
         return freeze(value)
     if arg_format == "raw":
@@ -58,7 +60,8 @@ def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
 
 def _encode_json(value: object) -> bytes:
     try:
-        text = _to_json(value)
+        # For each value that is no text, json makes an encoder.
+        text = repr(value) if type(value) is int else _to_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
             f"arg must be None, str, bytes, a number, a list or a dict that JSON can hold: {error}"
@@ -146,7 +149,7 @@ def encode_json_column(what: str, value: object) -> str | None:
 
 
 def _is_unicode(text: str) -> bool:
-    return text == text.encode("utf-8", "replace").decode("utf-8")
+    return text.isascii() or text == text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _depth(value: object) -> int:

@@ -18,7 +18,7 @@ logger = logging.getLogger("django_schwartz")
 Finished = tuple[Any, Any, float | None]
 
 #: A job was stored, in a transaction that may yet roll back. Sent with `job`.
-job_dispatched = Signal()
+job_dispatched = Signal(use_caching=True)
 #: A worker holds a job. Sent with `job`.
 job_grabbed = Signal()
 #: An outcome was recorded. Sent with `job`, `outcome` (a models.Outcome) and `runtime` (seconds or

@@ -52,6 +52,39 @@ def test_what_ends_prepared_statements_ends_no_dispatch(client, database, end):
     assert Job.objects.count() == 5
 
 
+def test_a_dispatch_within_the_statement_of_another_leaves_that_its_rows(client, database):
+    inner = []
+
+    def dispatch_too(execute, *args):
+        result = execute(*args)
+        if not inner:
+            inner.append(None)
+            inner[0] = client.dispatch_async("Add", "inner")
+        return result
+
+    for number in range(3):
+        client.dispatch_async("Add", number)
+    with connections[database].execute_wrapper(dispatch_too):
+        outer = client.dispatch_async("Add", "outer")
+
+    assert outer.job.arg == "outer"
+    assert inner[0].job.arg == "inner"
+
+
+def test_a_new_connection_learns_and_prepares_anew(client, database):
+    for number in range(3):
+        client.dispatch_async("Add", number)
+
+    connections[database].close()
+    client.dispatch_async("Add", "first")
+    first = prepared(database)
+    after = client.dispatch_async("Add", "second")
+
+    assert first == []
+    assert len(prepared(database)) == 1
+    assert after.job.arg == "second"
+
+
 def test_a_dispatch_that_is_rolled_back_leaves_the_next_as_it_is(client, database):
     for number in range(3):
         with transaction.atomic(using=database):

@@ -33,8 +33,10 @@ class OneStatement(Dialect):
     divide = "/"
     #: SQL of a table `given` of the funcids that are its parameter.
     given_funcids: ClassVar[str]
-    #: SQL that an insert gives back beside what it wrote: see Inserted.
-    seen: ClassVar[str] = ""
+    insert_end = (
+        " ON CONFLICT (funcid, uniqkey) DO NOTHING"
+        " RETURNING funcid, uniqkey, jobid, insert_time, run_after, dispatched_at"
+    )
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         query = candidates[:limit].values("pk").query
@@ -154,15 +156,10 @@ class OneStatement(Dialect):
             return {row[0] for row in cursor.fetchall()}
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
-        sql, params = self._returning_sql(jobs, rows)
+        sql, params = self._insert_sql(jobs, rows)
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(sql, params)
             return in_order_of(rows, cursor.fetchall())
-
-    def _returning_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        sql, params = self._insert_sql(jobs, rows)
-        returned = f"funcid, uniqkey, jobid, insert_time, run_after, dispatched_at{self.seen}"
-        return f"{sql} ON CONFLICT (funcid, uniqkey) DO NOTHING RETURNING {returned}", params
 
 
 def in_order_of(rows: Sequence[Row], returned: Sequence[Row]) -> list[Inserted | None]:

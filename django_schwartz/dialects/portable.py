@@ -8,7 +8,8 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from django.db import (
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 #: What an insert gives a value; the database has defaults for the other columns.
 INSERTED = (
     "jobid",
-    "funcid",
     "arg",
     "uniqkey",
     "insert_time",
@@ -43,6 +43,7 @@ INSERTED = (
     "scheduled_for",
     "queue_name",
     "meta",
+    "funcid",
 )
 #: The table of the worker processes, and SQL for whether one of them waits to be told of new jobs.
 SCOREBOARD = "django_schwartz_workerprocess"
@@ -69,13 +70,6 @@ T = TypeVar("T")
 
 class Later(int):
     """That many microseconds after the server's time."""
-
-
-def _kind_of(value: object) -> type | None:
-    """What decides on a value's placeholder: whether it is None, Later, or something else."""
-    if value is None:
-        return None
-    return Later if type(value) is Later else object
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> "Dialect":
@@ -176,6 +170,8 @@ class Dialect:
     divide: ClassVar[str] = "DIV"
     #: What an insert writes for a jobid that the database is to give.
     next_jobid: ClassVar[str] = "NULL"
+    #: What the statement of an insert ends with.
+    insert_end: ClassVar[str] = ""
     #: Whether a transaction in which a statement failed takes no other.
     is_spoilt_by_failure: ClassVar[bool] = False
     #: Whether an open transaction keeps all others from writing.
@@ -190,7 +186,7 @@ class Dialect:
         #: Called between the SELECT of the candidates and the UPDATE that takes one: for tests, to
         #: open the race.
         self.after_select: Callable[[], object] = lambda: None
-        self._quoted_columns = ""
+        self._into: dict[type[models.Model], str] = {}
 
     def grab(self, candidates: "JobQuerySet", lease: Lease, *, limit: int) -> "list[Job]":
         """Lease up to `limit` of the candidates, in their order.
@@ -297,28 +293,33 @@ class Dialect:
             return Inserted(jobid, *cursor.fetchone())
 
     def _insert_sql(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> tuple[str, list[Any]]:
-        kinds = [tuple(map(_kind_of, row)) for row in rows]
+        kinds = [tuple(map(type, row)) for row in rows]
         values = ", ".join([self._placeholders(row, self.now_us) for row in kinds])
         params = [value for row in rows for value in row if value is not None]
-        return f"INSERT INTO {jobs.table} ({self._columns(jobs)}) VALUES {values}", params
+        return self._insert_text(self._into_columns(jobs), values), params
 
-    def _columns(self, jobs: "JobQuerySet") -> str:
-        if not self._quoted_columns:
+    @lru_cache(maxsize=16)  # noqa: B019 # there is one dialect of each vendor, for ever
+    def _insert_text(self, into: str, values: str) -> str:
+        """The statement, as the same object each time: by that a driver may know it again."""
+        return f"INSERT INTO {into} VALUES {values}{self.insert_end}"
+
+    def _into_columns(self, jobs: "JobQuerySet") -> str:
+        if jobs.model not in self._into:
             quoted = map(connections[jobs.db].ops.quote_name, INSERTED)
-            self._quoted_columns = ", ".join(quoted)
-        return self._quoted_columns
+            self._into[jobs.model] = f"{jobs.table} ({', '.join(quoted)})"
+        return self._into[jobs.model]
 
-    @cache  # noqa: B019 # there is one dialect of each vendor, for ever
-    def _placeholders(self, kinds: tuple[type | None, ...], now_us: str) -> str:
-        """The placeholders of a row, whose values are None, Later, or something else.
+    @lru_cache(maxsize=256)  # noqa: B019 # as above
+    def _placeholders(self, kinds: tuple[type, ...], now_us: str) -> str:
+        """The placeholders of a row whose values are of these types.
 
         `now_us` is the clock in force, which a test may have moved.
         """
         pairs = zip(INSERTED, kinds, strict=True)
         return f"({', '.join([self._placeholder(*pair) for pair in pairs])})"
 
-    def _placeholder(self, column: str, kind: type | None) -> str:
-        if kind is None:
+    def _placeholder(self, column: str, kind: type) -> str:
+        if kind is NoneType:
             return {
                 "jobid": self.next_jobid,
                 "insert_time": self.now,

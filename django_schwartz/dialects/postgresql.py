@@ -37,8 +37,10 @@ class PostgreSQL(OneStatement):
     is_server = True
     deadlines: ClassVar = {"connect_timeout": 10, "tcp_user_timeout": 30_000}  # s, ms
     given_funcids = "unnest(%s::bigint[]) AS given(funcid)"
-    # Under another isolation the snapshot is the transaction's, and may be old.
+    #: SQL of whether a worker is to be told, see Inserted. Under another isolation than that the
+    #: snapshot is the transaction's, and may be old.
     seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
+    insert_end = f"{OneStatement.insert_end}{seen}, {PID}"
     is_spoilt_by_failure = True
 
     NO_TABLE = "42P01"
@@ -133,8 +135,8 @@ class PostgreSQL(OneStatement):
         return Bulk(jobs, now=self.now, now_us=self.now_us, seen=self.seen).insert(rows)
 
     def _insert_few(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
-        sql, params = self._returning_sql(jobs, rows)
-        return in_order_of(rows, rows_of(connections[jobs.db], f"{sql}, {PID}", params))
+        sql, params = self._insert_sql(jobs, rows)
+        return in_order_of(rows, rows_of(connections[jobs.db], sql, params))
 
     def is_unavailable(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         if state := _sqlstate(error):

@@ -8,7 +8,7 @@ the server's process is then the one that greeted us.
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -24,6 +24,9 @@ NOT_PREPARED = "26000"
 #: statements somebody had forgotten, of which psycopg does not know.
 _direct: WeakSet[Any] = WeakSet()
 _spoilt: WeakSet[Any] = WeakSet()
+#: The cursor that each of Django's connections prepared with last, while it is not in use: it has
+#: learned of the statement what a new one would have to.
+_idle: WeakKeyDictionary[BaseDatabaseWrapper, Any] = WeakKeyDictionary()
 
 
 def rows_of(
@@ -32,7 +35,7 @@ def rows_of(
     """Execute a statement whose last column is PID; give its rows without that."""
     if connection.connection in _direct and not connection.queries_logged:
         try:
-            return _execute(connection, sql, params, is_prepared=True)
+            return _execute_prepared(connection, sql, params)
         except Error as error:
             if getattr(error.__cause__, "sqlstate", "") != NOT_PREPARED:
                 raise
@@ -40,18 +43,35 @@ def rows_of(
             _spoilt.add(connection.connection)
             if may_be_rolled_back(connection):
                 raise
-    return _execute(connection, sql, params, is_prepared=False)
+    return _execute(connection, sql, params)
+
+
+def _execute_prepared(
+    connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    cursor = connection.cursor()
+    cursor.cursor = preparing = _preparing_cursor_of(connection)
+    cursor.execute(sql, params)
+    rows = cursor.fetchall()
+    _idle[connection] = preparing
+    return [row[:-1] for row in rows]
+
+
+def _preparing_cursor_of(connection: BaseDatabaseWrapper) -> Any:
+    # Taken, not looked at: what Django calls around a statement may dispatch as well.
+    idle = _idle.pop(connection, None)
+    if idle is not None and idle.connection is connection.connection:
+        return idle
+    return _preparing_cursor()(connection.connection)
 
 
 def _execute(
-    connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any], *, is_prepared: bool
+    connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        if is_prepared:
-            cursor.cursor = _preparing_cursor()(connection.connection)
         cursor.execute(sql, params)
         rows = cursor.fetchall()
-    if rows and not is_prepared:
+    if rows:
         _learn(connection.connection, rows[0][-1])
     return [row[:-1] for row in rows]
 

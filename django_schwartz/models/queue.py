@@ -14,6 +14,7 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual
 from django_schwartz import signals
 from django_schwartz.dialects import (
     INSERTED,
+    Inserted,
     Lease,
     Level,
     Row,
@@ -263,15 +264,19 @@ class JobQuerySet(models.QuerySet["Job"]):
         transaction. Idle workers are woken after the commit.
         """
         rows = list(map(Rows(self.db).row_of, jobs))
+        connection = connections[self.db]
         began, has_seen_idle = time.monotonic(), False
         for start in range(0, len(jobs), INSERT_BATCH):
             batch = slice(start, start + INSERT_BATCH)
-            has_seen_idle |= self._dispatch_batch(jobs[batch], rows[batch])
-        announce_dispatch(self.db, began=began, has_seen_idle=has_seen_idle)
+            inserted = dialect_of(connection).insert(self, rows[batch])
+            self._become_stored(jobs[batch], rows[batch], inserted)
+            has_seen_idle |= any(new is not None and new.has_seen_idle for new in inserted)
+        announce_dispatch(connection, began=began, has_seen_idle=has_seen_idle)
 
-    def _dispatch_batch(self, jobs: "Sequence[Job]", rows: Sequence[Row]) -> bool:
-        """Insert jobs; whether a worker is idle."""
-        inserted = dialect_of(connections[self.db]).insert(self, rows)
+    def _become_stored(
+        self, jobs: "Sequence[Job]", rows: Sequence[Row], inserted: "Sequence[Inserted | None]"
+    ) -> None:
+        """Tell each job what became of its row."""
         moments = Moments()
         for job, row, new in zip(jobs, rows, inserted, strict=True):
             if new is not None:
@@ -281,7 +286,6 @@ class JobQuerySet(models.QuerySet["Job"]):
                 [(job, row) for job, row, new in zip(jobs, rows, inserted, strict=True) if not new]
             )
         _tell_of(job for job, new in zip(jobs, inserted, strict=True) if new)
-        return any(new is not None and new.has_seen_idle for new in inserted)
 
     def _hand_to_twins(self, late: "list[tuple[Job, Row]]") -> None:
         """Give each job the handle of the one that has its uniqkey."""

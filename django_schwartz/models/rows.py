@@ -32,8 +32,8 @@ class Rows:
 
     def row_of(self, job: "Job") -> Row:
         """What an insert of the job writes, in INSERTED's order. Raises TypeError, ValueError."""
-        jobid, *others = _checked_values(job, self._max_arg_bytes)
-        return (jobid, self._funcid_of(job), *others)
+        # The funcid comes last: what cannot be stored makes no function.
+        return (*_checked_values(job, self._max_arg_bytes), self._funcid_of(job))
 
     def _funcid_of(self, job: "Job") -> int:
         funcid = self._funcids.get(job.funcname)
@@ -50,7 +50,7 @@ def check_storable(job: "Job") -> None:
     _checked_funcname(job)
 
 
-def _checked_values(job: "Job", max_arg_bytes: int) -> Row:
+def _checked_values(job: "Job", max_arg_bytes: int) -> tuple[Any, ...]:
     """What an insert of the job writes, but for its funcid."""
     arg = checked_arg(job, max_arg_bytes)
     run_after, scheduled_for = _times_of(job)

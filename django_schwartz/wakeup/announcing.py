@@ -69,20 +69,21 @@ class Announcement:
 _pending: WeakKeyDictionary[BaseDatabaseWrapper, Announcement] = WeakKeyDictionary()
 
 
-def announce_dispatch(alias: str, *, began: float, has_seen_idle: bool) -> None:
+def announce_dispatch(
+    connection: BaseDatabaseWrapper, *, began: float, has_seen_idle: bool
+) -> None:
     """Wake the idle workers after the commit, at once if that was.
 
     `began` is the monotonic time before the INSERT, `has_seen_idle` what that saw.
     """
-    connection = connections[alias]
     if connection.vendor != "postgresql" or is_manual(connection):
         return
     if not connection.in_atomic_block:
         if has_seen_idle or time.monotonic() - began >= PATIENCE_SECONDS:
-            announce(alias)
+            announce(connection.alias)
         return
     announcement = _pending.get(connection)
     if announcement is None or announcement.is_made:
-        announcement = _pending[connection] = Announcement(alias, began=began)
+        announcement = _pending[connection] = Announcement(connection.alias, began=began)
     announcement.is_due |= has_seen_idle
-    transaction.on_commit(announcement, using=alias, robust=True)
+    transaction.on_commit(announcement, using=connection.alias, robust=True)
