@@ -1,5 +1,6 @@
 """What all tests share: the database a test is on, and a registry that forgets its workers."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.django_db(transaction=True, databases=[alias]))
         elif "two_databases" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases=TWO_DATABASES))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is None:  # a thread that ended closes its connection when that is collected
+        gc.collect()
 
 
 def database_of(item):

@@ -140,9 +140,11 @@ class Crew:
             upkeep.doubt()
 
     def _perform(self, job: Job, stop_this: Callable[[], object]) -> None:
-        self._holds.begin(job, stop_this)
         try:
-            perform(job, grab_along=self._grab_along)
+            if self._holds.begin(job, stop_this):
+                perform(job, grab_along=self._grab_along)
+            else:
+                job.give_back()
         except (AnyDatabaseError, UnknownFunction):
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:

@@ -21,6 +21,10 @@ LEAST_LEASE_SECONDS = 3
 SHORTEST_SECONDS = 5
 
 
+#: A job's number and that of its grab: a process may hold again what it had lost.
+Attempt = tuple[int, int]
+
+
 @dataclass(slots=True)
 class Hold:
     """Times are those of the monotonic clock, in seconds."""
@@ -37,6 +41,10 @@ class Hold:
     is_settling: bool = False
     #: Whether the settler has its outcome.
     is_queued: bool = False
+
+    @property
+    def attempt(self) -> Attempt:
+        return self.job.jobid, self.job.grabs
 
     @property
     def lease_ends(self) -> float:
@@ -87,12 +95,18 @@ class Holds:
                 funcid = job.func_id
                 self._add(job, lease.seconds[funcid], leased_at, terms.seconds[funcid])
 
-    def begin(self, job: Job, interrupt: Callable[[], object]) -> None:
-        """Note that the job is performed now; `interrupt` has it stop, from another thread."""
-        hold = self._holds[id(job)]
-        hold.interrupt, hold.begun_at = interrupt, self._clock()
+    def begin(self, job: Job, interrupt: Callable[[], object]) -> bool:
+        """Note that the job is performed now; `interrupt` has it stop, from another thread.
+
+        False, and nothing is noted, if the lease is over: then somebody else may have it.
+        """
+        hold, now = self._holds[id(job)], self._clock()
+        if now > hold.lease_ends:
+            return False
+        hold.interrupt, hold.begun_at = interrupt, now
         self._begun[id(job)] = hold
         self._ledger.begin(hold.slot)
+        return True
 
     def is_performed(self, job: Job) -> bool:
         return id(job) in self._begun
@@ -214,12 +228,12 @@ class Holds:
         with self._lock:
             return self._end_renewal(seconds, renewing, lost)
 
-    def _end_renewal(self, seconds: int, holds: list[Hold], lost: set[int]) -> list[Job]:
+    def _end_renewal(self, seconds: int, holds: list[Hold], lost: set[Attempt]) -> list[Job]:
         for hold in holds:
-            if hold.job.jobid not in lost:
+            if hold.attempt not in lost:
                 hold.job.end_renewal()
                 hold.leased_at += seconds
-        gone = [h for h in holds if h.job.jobid in lost and self._is_settled_by_nobody(h)]
+        gone = [h for h in holds if h.attempt in lost and self._is_settled_by_nobody(h)]
         for hold in gone:
             hold.is_settling = True  # there is nothing to renew, and it is told of but once
         return [hold.job for hold in gone]
@@ -245,7 +259,6 @@ def _learn_renewals(alias: str, jobs: list[Job]) -> None:
         job.end_renewal(was_made=row is not None and row.leases[0] == job.leases[-1])
 
 
-def _no_longer_held(alias: str, holds: list[Hold]) -> set[int]:
-    jobs = [hold.job for hold in holds]
-    held = Job.objects.using(alias).held(jobs).values_list("pk", flat=True)
-    return {job.jobid for job in jobs} - set(held)
+def _no_longer_held(alias: str, holds: list[Hold]) -> set[Attempt]:
+    held = Job.objects.using(alias).held([hold.job for hold in holds])
+    return {hold.attempt for hold in holds} - set(held.values_list("pk", "grabs"))

@@ -6,6 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
 
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job
@@ -81,15 +84,18 @@ class Loop:
         while self._is_open and self._waiting and len(self._tasks) < self.size:
             job = self._waiting.popleft()
             task = self._loop.create_task(self._perform(job))
-            self._holds.begin(job, partial(self._loop.call_soon_threadsafe, task.cancel))
             self._tasks.add(task)
             task.add_done_callback(self._forget)
         if not self._is_open and not self._tasks:
             self._loop.stop()
 
     async def _perform(self, job: Job) -> None:
+        task: Any = asyncio.current_task()
         try:
-            await perform_async(job, grab_along=self._grab_along)
+            if self._holds.begin(job, partial(self._loop.call_soon_threadsafe, task.cancel)):
+                await perform_async(job, grab_along=self._grab_along)
+            else:
+                await sync_to_async(job.give_back)()
         except Exception:
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:

@@ -109,9 +109,10 @@ class Settler:
 
     def _settle(self, settlements: list[Settlement]) -> None:
         self._holds.stop_renewing(settlement.job for settlement in settlements)
-        together = [entry for entry in settlements if entry.outcome.is_departure]
-        if together and self._settle_together(together):
-            settlements = [entry for entry in settlements if not entry.outcome.is_departure]
+        # Of a job that was lost and grabbed again, one attempt: which of two was held is not told.
+        together = {entry.job.jobid: entry for entry in settlements if entry.outcome.is_departure}
+        if together and self._settle_together([*together.values()]):
+            settlements = [x for x in settlements if together.get(x.job.jobid) is not x]
         for settlement in settlements:
             self._settle_alone(settlement)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from array import array
 from datetime import timedelta
 
@@ -38,7 +39,7 @@ def performed(client, holds, database):
     register(type("Gather", (Worker,), {"grab_for": GRAB_FOR}))
     client.dispatch_async("Gather")
     job = client.find_job_for_workers(["Gather"])
-    holds.add(job, lease_seconds=LEASE, leased_at=0, grab_for=GRAB_FOR)
+    holds.add(job, lease_seconds=LEASE, leased_at=time.monotonic(), grab_for=GRAB_FOR)
     holds.begin(job, interrupt=lambda: None)
     return job
 

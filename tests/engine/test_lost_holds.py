@@ -1,13 +1,20 @@
-"""A job that was lost while its worker is at it."""
+"""A job that was lost while its worker is at it, or before."""
 
+import asyncio
 from array import array
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from django_schwartz import Worker, register
 from django_schwartz.engine import SIZE, Ledger
+from django_schwartz.engine.crew import Crew
 from django_schwartz.engine.holds import Holds
-from tests.rows import lease_elsewhere
+from django_schwartz.engine.loop import Loop
+from django_schwartz.performance import grab_by_grab_for
+from tests.rows import end_lease, lease_elsewhere, row_of
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -17,18 +24,40 @@ def now():
 
 
 @pytest.fixture
-def job(client):
+def begun():
+    """The jobs that their worker began with."""
+    return []
+
+
+@pytest.fixture
+def job(client, begun):
     @register
     class Mail(Worker):
-        pass
+        def work(self, job):
+            begun.append(job)
 
     client.can_do("Mail")
     client.dispatch_async("Mail")
     return client.find_job_for_workers()
 
 
-def test_a_lease_that_was_lost_is_told_of_once(database, job, now):
-    holds = Holds(Ledger(array("q", [0] * SIZE), [database]), clock=lambda: now[0])
+@pytest.fixture
+def holds(database, now):
+    return Holds(Ledger(array("q", [0] * SIZE), [database]), clock=lambda: now[0])
+
+
+@pytest.fixture(params=["crew", "loop"])
+def performers(request, holds, database):
+    """What performs jobs: threads, or an event loop."""
+    shared = {"on_room": lambda: None, "grab_along": grab_by_grab_for}
+    if request.param == "crew":
+        yield Crew(holds, [database], threads=1, **shared)
+        return
+    yield Loop(holds, size=1, **shared)
+    asyncio.run(sync_to_async(connections.close_all)())  # in the thread that worked for the loop
+
+
+def test_a_lease_that_was_lost_is_told_of_once(database, holds, job, now):
     holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
     lease_elsewhere(job.handle)
 
@@ -38,3 +67,33 @@ def test_a_lease_that_was_lost_is_told_of_once(database, job, now):
     later = holds.renew(database)
 
     assert (at_first, later) == ([job], [])
+
+
+def test_a_job_that_the_process_grabbed_again_is_lost_all_the_same(
+    database, client, holds, job, now
+):
+    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    end_lease(job.handle)
+    again = client.find_job_for_workers()
+    holds.add(again, lease_seconds=3, leased_at=0, grab_for=100)
+
+    now[0] = 2
+    lost = holds.renew(database)
+
+    assert [id(one) for one in lost] == [id(job)]
+
+
+def test_a_job_whose_lease_is_over_is_given_back_rather_than_begun(
+    holds, performers, job, begun, now
+):
+    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    now[0] = 2.1
+
+    performers.start()
+    performers.put([job])
+    until(lambda: not len(holds))
+    performers.stop()
+
+    assert performers.join(10)
+    assert begun == []
+    assert row_of(job.handle)["grabbed_until"] is None

@@ -15,7 +15,7 @@ from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.settler import Settler
 from django_schwartz.models import Error, ExitStatus, Job, Verdict
 from django_schwartz.signals import job_finished, lease_lost
-from tests.rows import lease_elsewhere
+from tests.rows import end_lease, lease_elsewhere
 from tests.waiting import until
 
 LEASE = 60
@@ -42,6 +42,18 @@ def held(client, holds, settler, database):
         for job in jobs:
             holds.add(job, lease_seconds=LEASE, leased_at=time.monotonic(), grab_for=3600)
         return jobs
+
+    return hold
+
+
+@pytest.fixture
+def hold_again(client, holds, database):
+    """Grab the job that is due, and hold it."""
+
+    def hold():
+        [job] = Job.objects.due().grab(client.lease(["Held"], database))
+        holds.add(job, lease_seconds=LEASE, leased_at=time.monotonic(), grab_for=3600)
+        return job
 
     return hold
 
@@ -208,6 +220,22 @@ def break_once(database, *, is_executed):
         return result
 
     return wrapper
+
+
+def test_of_two_attempts_at_one_job_the_holders_alone_is_recorded(
+    held, hold_again, settle, finished, lost
+):
+    [lapsed] = held(1)
+    end_lease(lapsed.handle)
+    again = hold_again()
+    lapsed.completed()
+    again.completed()
+
+    settle()
+
+    assert [id(job) for job, _ in finished] == [id(again)]
+    assert [id(job) for job in lost] == [id(lapsed)]
+    assert not Job.objects.exists()
 
 
 @pytest.mark.only_on("sqlite", "postgresql")
