@@ -147,11 +147,11 @@ class Faults:
         aliases = sorted({alias for alias, _ in self._sightings.sessions})
         for alias in aliases:
             with _may_be_away(alias):
-                numbers = {number for other, number in self._sightings.sessions if other == alias}
-                living = sorted(sessions.living(alias, numbers))
-                for number in self._chance.sample(living, min(len(living), MOST_CUT)):
+                names = {name for other, name in self._sightings.sessions if other == alias}
+                living = sorted(sessions.living(alias, names))
+                for name in self._chance.sample(living, min(len(living), MOST_CUT)):
                     self._note("cut of a session")
-                    sessions.cut(alias, number)
+                    sessions.cut(alias, name)
 
     def _hold_lock(self) -> None:
         """Write for a while into a database that only one can write to; what is frozen may, too."""

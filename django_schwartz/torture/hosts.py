@@ -120,7 +120,7 @@ class Sightings:
     hosts: dict[int, int] = field(default_factory=dict)
     #: By worker process, the jobs that it has begun with and that have no outcome.
     performed: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    sessions: set[tuple[str, int]] = field(default_factory=set)
+    sessions: set[tuple[str, str]] = field(default_factory=set)
 
     def look(self) -> None:
         for line in self.ledger.news():
@@ -134,7 +134,7 @@ class Sightings:
         elif line.event in (Event.RECORDED, Event.LEASE_LOST):
             self.performed[line.pid].discard(line.key)
         elif line.event is Event.SESSION:
-            self.sessions.add((line["alias"], line["number"]))
+            self.sessions.add((line["alias"], line["name"]))
 
     def workers_of(self, host: Host) -> list[int]:
         """The worker processes of a host that have begun with a job, and live."""

@@ -8,7 +8,7 @@ from django.db.backends.signals import connection_created
 from django_schwartz.models import Job
 from django_schwartz.signals import job_finished, lease_lost
 from django_schwartz.torture.ledger import Event, Ledger
-from django_schwartz.torture.sessions import number_of_session
+from django_schwartz.torture.sessions import name_of_session
 
 #: What the name of every function of a torture begins with.
 PREFIX = "schwartz_torture."
@@ -56,6 +56,6 @@ def _record_loss(*, job: Job, **_: object) -> None:
 
 
 def _record_session(*, connection: BaseDatabaseWrapper, **_: object) -> None:
-    number = number_of_session(connection)
-    if number is not None:
-        recorder.write(Event.SESSION, alias=connection.alias, number=number)
+    name = name_of_session(connection)
+    if name is not None:
+        recorder.write(Event.SESSION, alias=connection.alias, name=name)

@@ -1,37 +1,46 @@
-"""Sessions at a database server: which one a connection is, and how one is cut."""
+"""Sessions at a database server: what one is called, and how it is cut."""
 
 from collections.abc import Collection
-from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+#: SQL of a table of the server's sessions, of what each is called there, and of ours. PostgreSQL
+#: numbers them by their processes, whose numbers come again.
+TABLE = {"postgresql": "pg_stat_activity", "mysql": "information_schema.processlist"}
+NAME = {
+    "postgresql": "concat(pid, '/', extract(epoch FROM backend_start))",
+    "mysql": "concat(id)",
+}
+IS_OURS = {"postgresql": "pid = pg_backend_pid()", "mysql": "id = connection_id()"}
 
-def number_of_session(connection: BaseDatabaseWrapper) -> int | None:
-    """What the server calls this connection; None where there is no server."""
-    raw: Any = connection.connection
-    if connection.vendor == "postgresql":
-        info = getattr(raw, "info", None)
-        return int(info.backend_pid if info else raw.get_backend_pid())
-    return int(raw.thread_id()) if connection.vendor == "mysql" else None
+
+def name_of_session(connection: BaseDatabaseWrapper) -> str | None:
+    """What the server calls this connection, and no other ever; None where there is no server."""
+    vendor = connection.vendor
+    if vendor not in TABLE:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {NAME[vendor]} FROM {TABLE[vendor]} WHERE {IS_OURS[vendor]}")
+        return str(cursor.fetchone()[0])
 
 
-def living(alias: str, numbers: Collection[int]) -> list[int]:
+def living(alias: str, names: Collection[str]) -> list[str]:
     """Which of these sessions are still there, without this one."""
-    queries = {
-        "postgresql": "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
-        "mysql": "SELECT id FROM information_schema.processlist WHERE id <> connection_id()",
-    }
-    query = queries.get(connections[alias].vendor)
-    if query is None:
+    vendor = connections[alias].vendor
+    if vendor not in TABLE:
         return []
     with connections[alias].cursor() as cursor:
-        cursor.execute(query)
-        return [number for (number,) in cursor.fetchall() if number in numbers]
+        cursor.execute(f"SELECT {NAME[vendor]} FROM {TABLE[vendor]} WHERE NOT {IS_OURS[vendor]}")
+        return [name for (name,) in cursor.fetchall() if name in names]
 
 
-def cut(alias: str, number: int) -> None:
+def cut(alias: str, name: str) -> None:
     """End a session, whatever it does."""
-    kills = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
+    vendor = connections[alias].vendor
     with connections[alias].cursor() as cursor:
-        cursor.execute(kills[connections[alias].vendor], [number])
+        if vendor == "postgresql":
+            which = f"{TABLE[vendor]} WHERE {NAME[vendor]} = %s"
+            cursor.execute(f"SELECT pg_terminate_backend(pid) FROM {which}", [name])
+        else:
+            cursor.execute("KILL %s", [int(name)])
