@@ -220,17 +220,28 @@ class Performance:
             afterwards.record_all()
 
     def _fail_the_current(self, error: BaseException) -> None:
-        job = current_job.get() or self.job
+        job = self._at_fault()
+        if job.is_lost:
+            return
         if job.did_something:
             logger.warning(
                 "%s raised after its verdict, which stands", printable(job), exc_info=error
             )
-        elif job.is_lost:
-            return
         elif registry.get(job.funcname).may_retry(error):
             job.failed(error)
         else:
             job.permanent_failure(error)
+
+    def _at_fault(self) -> Job:
+        """The job that an exception fails: the current one, or else the performed one.
+
+        One that has its verdict, or that nobody grabbed here, cannot be failed; and the performed
+        one would come back as if nothing had happened, again and again.
+        """
+        current = current_job.get()
+        if current is None or not current.was_grabbed or current.did_something or current.is_lost:
+            return self.job
+        return current
 
     def _fail_the_unsettled(self) -> None:
         for job in self.held:

@@ -150,6 +150,42 @@ def test_what_was_said_before_the_exception_stands(perform, grab):
     assert second.failure_log == ["in so many words"]
 
 
+def test_an_exception_fails_the_first_job_when_the_current_one_has_its_verdict(perform, grab):
+    def work(job):
+        second = grab("a2")
+        second.set_as_current()
+        second.completed()
+        raise RuntimeError("of the first")
+
+    first, second = perform(work)
+
+    assert second.exit_status == 0
+    assert first.failure_log == ["RuntimeError: of the first"]
+
+
+def test_an_exception_fails_no_job_that_nobody_grabbed(client, perform):
+    other = client.dispatch_async("Gather", coalesce="b")
+
+    def work(job):
+        other.job.set_as_current()
+        raise RuntimeError("of the first")
+
+    first, _ = perform(work)
+
+    assert other.failures == 0
+    assert first.failure_log == ["RuntimeError: of the first"]
+
+
+def test_an_exception_fails_no_job_that_was_never_dispatched(perform):
+    def work(job):
+        Job(funcname="Gather").set_as_current()
+        raise RuntimeError("of the first")
+
+    first, _ = perform(work)
+
+    assert first.failure_log == ["RuntimeError: of the first"]
+
+
 def test_a_declined_job_of_the_group_stays_declined(perform, grab):
     def work(job):
         job.completed()

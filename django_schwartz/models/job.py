@@ -143,6 +143,11 @@ class Job(StoredJob):
         """Note that the grab's reply arrives now."""
         self._grabbed = time.monotonic()
 
+    @property
+    def was_grabbed(self) -> bool:
+        """Whether it was read by a grab, and not by a look."""
+        return self._grabbed is not None
+
     def begin(self) -> None:
         """Note that the worker begins now."""
         self._begun = time.monotonic()
