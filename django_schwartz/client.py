@@ -22,6 +22,7 @@ from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
 from django_schwartz.models.rows import check_storable
 from django_schwartz.performance import Performance, fails_as_unreadable, perform
+from django_schwartz.serializers import checked_name
 from django_schwartz.signals import printable
 from django_schwartz.worker import current_job, registry
 
@@ -367,5 +368,6 @@ class TheSchwartz(Abilities):
 
 
 def _coalescing(jobs: JobQuerySet, value: str | None, prefix: str | None) -> JobQuerySet:
+    value, prefix = checked_name("coalesce", value), checked_name("coalesce", prefix)
     jobs = jobs if value is None else jobs.coalescing(value)
     return jobs if prefix is None else jobs.coalescing_prefix(prefix)

@@ -14,6 +14,7 @@ from django.db import Error
 from django_schwartz.client import TheSchwartz
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.lookout import Lookout
+from django_schwartz.models import Job
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
 from django_schwartz.upgrades import Latecomers
@@ -108,7 +109,16 @@ class Runner:
         if self.is_stopping:
             job.give_back()
             return False
-        return self.client.work_once(job)
+        return self._perform(job)
+
+    def _perform(self, job: Job) -> bool:
+        try:
+            return self.client.work_once(job)
+        except Error:
+            raise
+        except Exception:  # the worker's code left in its job what makes no statement
+            logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
+            return True
 
     def _note_trouble(self, trouble: str) -> None:
         """Log trouble when it begins, not each time that it is met."""

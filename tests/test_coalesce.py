@@ -202,6 +202,13 @@ def test_a_prefix_is_counted_in_characters(dispatch, by_prefix):
     assert found(by_prefix, "🐘🐘") == ["🐘🐘"]
 
 
+def test_a_prefix_that_no_column_holds_is_refused(by_prefix):
+    with pytest.raises(ValueError, match="coalesce holds NUL"):
+        by_prefix("a\0")
+    with pytest.raises(TypeError, match="coalesce must be text, not list"):
+        by_prefix(["a"])
+
+
 def test_the_empty_prefix_finds_every_job_that_has_a_value(dispatch, by_prefix):
     for coalesce in ("foo", "bar", None):
         dispatch(coalesce)

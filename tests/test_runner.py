@@ -70,14 +70,31 @@ def test_it_looks_in_all_queue_databases_where_it_is_told_none(two_databases, pe
 
 
 def test_without_a_worker_it_says_how_to_have_one(database, monkeypatch):
-    monkeypatch.setattr(registry, "_workers", {})
-    monkeypatch.setattr(registry, "finders", [])
+    with monkeypatch.context() as patch:  # undone before the workers are forgotten
+        patch.setattr(registry, "_workers", {})
+        patch.setattr(registry, "finders", [])
 
-    with pytest.raises(CommandError, match=r"^No worker is registered\. Put a Worker class under"):
-        run()
+        with pytest.raises(CommandError, match=r"^No worker is registered\. Put a Worker class un"):
+            run()
 
 
 # What it leaves as it was
+
+
+def test_a_job_that_its_worker_made_nonsense_of_ends_no_runner(client, performed, caplog):
+    @register
+    class Nonsense(Worker):
+        def work(self, job):
+            job.grabbed_until = "junk"
+
+    handle = client.dispatch_async("Nonsense", priority=9)
+    client.dispatch_async("Here", "after it")
+
+    run()
+
+    assert performed == ["after it"]
+    assert handle.is_pending
+    assert f"{handle} has no outcome: it comes back when its lease ends" in caplog.messages
 
 
 def test_the_handlers_of_signals_are_put_back(client):

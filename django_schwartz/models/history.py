@@ -82,7 +82,7 @@ def _error_of(job: "Job", failure: Failure) -> "Error":
         func_id=job.funcid,
         message=failure.message,
         error_time=ServerTime(),
-        worker_id=job.grabbed_by,
+        worker_id=job.grabbed_by and storable_text(job.grabbed_by)[:255],  # a worker may change it
         exception=failure.exception,
         traceback=failure.traceback,
     )

@@ -153,6 +153,18 @@ def test_a_job_is_retried_though_its_worker_left_a_priority_that_cannot_be_store
 UNSTORABLE = [("priority", 99_999), ("coalesce", "c" * 999), ("started_at", "long ago")]
 
 
+def test_a_failure_is_recorded_though_its_worker_left_no_name_of_a_holder(perform):
+    def work(job):
+        job.grabbed_by = "x\0" * 400
+        raise RuntimeError("kept")
+
+    handle = perform(work)
+
+    error = Error.objects.get(jobid=handle.jobid)
+    assert error.message == "RuntimeError: kept"
+    assert error.worker_id == ("x\\x00" * 400)[:255]
+
+
 @pytest.mark.parametrize(("name", "value"), UNSTORABLE, ids=["priority", "coalesce", "started_at"])
 @pytest.mark.parametrize("max_retries", [1, 0], ids=["a retry", "for good"])
 def test_a_failure_keeps_its_text_though_the_job_was_left_unstorable(
