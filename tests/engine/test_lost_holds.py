@@ -83,6 +83,21 @@ def test_a_job_that_the_process_grabbed_again_is_lost_all_the_same(
     assert [id(one) for one in lost] == [id(job)]
 
 
+def test_a_job_that_is_known_to_be_lost_is_not_begun(holds, performers, job, begun):
+    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    lease_elsewhere(job.handle)
+    job.become_lost()
+
+    performers.start()
+    performers.put([job])
+    until(lambda: not len(holds))
+    performers.stop()
+
+    assert performers.join(10)
+    assert begun == []
+    assert row_of(job.handle)["grabbed_by"] == "elsewhere:1:1"
+
+
 def test_a_job_whose_lease_is_over_is_given_back_rather_than_begun(
     holds, performers, job, begun, now
 ):
