@@ -221,16 +221,23 @@ class Performance:
 
     def _fail_the_current(self, error: BaseException) -> None:
         job = self._at_fault()
+        is_failed = self._fail(job, error)
+        if not is_failed and job is not self.job:  # it is lost, or its grab was rolled back
+            self._fail(self.job, error)
+
+    @staticmethod
+    def _fail(job: Job, error: BaseException) -> bool:
+        """Whether the job was held, or has its verdict."""
         if job.is_lost:
-            return
+            return False
         if job.did_something:
             logger.warning(
                 "%s raised after its verdict, which stands", printable(job), exc_info=error
             )
-        elif registry.get(job.funcname).may_retry(error):
-            job.failed(error)
-        else:
-            job.permanent_failure(error)
+            return True
+        if registry.get(job.funcname).may_retry(error):
+            return job.failed(error)
+        return job.permanent_failure(error)
 
     def _at_fault(self) -> Job:
         """The job that an exception fails: the current one, or else the performed one.

@@ -1,11 +1,12 @@
 """Of the jobs performed together, the current one fails. After t/fail-working-multiple.t."""
 
 import pytest
+from django.db import transaction
 
 from django_schwartz import Worker, register
 from django_schwartz.models import Error, Job
 from django_schwartz.worker import current_job
-from tests.rows import come_due
+from tests.rows import come_due, lease_elsewhere
 
 NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
@@ -161,6 +162,49 @@ def test_an_exception_fails_the_first_job_when_the_current_one_has_its_verdict(p
 
     assert second.exit_status == 0
     assert first.failure_log == ["RuntimeError: of the first"]
+
+
+def test_an_exception_fails_the_first_job_when_the_grab_of_the_current_one_is_rolled_back(
+    perform, grab
+):
+    def work(job):
+        with transaction.atomic(using=job.alias):
+            grab("a2").set_as_current()
+            raise RuntimeError("of the first")
+
+    first, second = perform(work)
+
+    assert second.failures == 0
+    assert second.is_pending
+    assert first.failure_log == ["RuntimeError: of the first"]
+
+
+def test_an_exception_fails_the_first_job_when_the_current_one_is_lost(perform, grab):
+    def work(job):
+        grab("a2").set_as_current()
+        lease_elsewhere(current_job.get().handle)
+        raise RuntimeError("of the first")
+
+    first, second = perform(work)
+
+    assert second.failures == 0
+    assert first.failure_log == ["RuntimeError: of the first"]
+
+
+@pytest.mark.parametrize("junk", ["junk", float("nan"), float("inf"), [1]])
+def test_a_job_whose_lease_its_worker_overwrote_costs_the_others_nothing(perform, grab, junk):
+    def work(job):
+        second = grab("a2")
+        second.grabbed_until = junk
+        second.set_as_current()
+        grab("a3")
+        raise RuntimeError("of the first")
+
+    first, second, third = perform(work, jobs=3)
+
+    assert first.failure_log == ["RuntimeError: of the first"]
+    assert second.failures == 0
+    assert third.job.grabbed_until is None
 
 
 def test_an_exception_fails_no_job_that_nobody_grabbed(client, perform):

@@ -85,7 +85,7 @@ def test_a_job_that_its_worker_made_nonsense_of_ends_no_runner(client, performed
     @register
     class Nonsense(Worker):
         def work(self, job):
-            job.grabbed_until = "junk"
+            job.grabs = "junk"
 
     handle = client.dispatch_async("Nonsense", priority=9)
     client.dispatch_async("Here", "after it")

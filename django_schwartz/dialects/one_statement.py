@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PRIORITY = "COALESCE(job.priority, 0)"
 
 
+#: Less than any priority, those included that SQLite keeps though the column has no room for them.
+LEAST_PRIORITY = -(2**62)
+
 #: After the last number that fits the column comes the first again.
 NEXT_GRAB = f"grabs %% {MOST_GRABS} + 1"
 
@@ -97,7 +100,7 @@ class OneStatement(Dialect):
             ), head.jobid
             FROM head WHERE head.jobid IS NOT NULL ORDER BY head.priority DESC"""
         with connections[jobs.db].cursor() as cursor:
-            cursor.execute(sql, [self._given(funcids), floor or -32_768])
+            cursor.execute(sql, [self._given(funcids), floor or LEAST_PRIORITY])
             rows = cursor.fetchall()
         return [Level(funcid=row[0], priority=row[1], since=(row[2], row[3])) for row in rows]
 

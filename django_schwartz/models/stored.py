@@ -1,6 +1,6 @@
 """A job as the database has it: its columns, its place, and the lease by which it is held."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -142,7 +142,7 @@ class StoredJob(QuicklyMade):
         As it was read, as a renewal makes it, or as a release that stands left it.
         """
         undone = [lease for lease, release in self._released if not release.holds]
-        return (undone[0] if undone else unix_seconds(self.grabbed_until or 0), *self._renewal)
+        return (undone[0] if undone else _lease_of(self.grabbed_until), *self._renewal)
 
     def begin_renewal(self, seconds: int) -> None:
         """Note that the lease is about to be made that much longer."""
@@ -184,3 +184,11 @@ class StoredJob(QuicklyMade):
         """Take the place of the queued job that has this job's uniqkey."""
         self.jobid, self.func_id, self.is_duplicate = jobid, funcid, True
         self._state.db, self._state.adding = using, False
+
+
+def _lease_of(grabbed_until: Any) -> int:
+    """In UNIX seconds. What a worker made of it that is no moment is no lease."""
+    try:
+        return unix_seconds(grabbed_until or 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0

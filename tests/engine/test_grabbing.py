@@ -64,6 +64,16 @@ def test_who_has_nothing_to_ask_for_takes_no_dead_database_for_alive(
     assert client.databases.is_dead(database)
 
 
+@pytest.mark.only_on("sqlite")  # the others' column has no room for it
+def test_a_priority_that_no_column_should_hold_is_grabbed_all_the_same(client, poller):
+    handle = client.dispatch_async("Low")
+    Job.objects.filter(pk=handle.jobid).update(priority=-(10**9))
+
+    [job] = poller.poll(1)
+
+    assert job.handle == handle
+
+
 @pytest.mark.only_on("sqlite", "postgresql")
 def test_functions_take_turns_in_a_batch(client, poller):
     client.dispatch_jobs([Job(funcname=name) for name in NAMES for _ in range(30)])
