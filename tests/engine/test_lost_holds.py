@@ -57,6 +57,20 @@ def performers(request, holds, database):
     asyncio.run(sync_to_async(connections.close_all)())  # in the thread that worked for the loop
 
 
+@pytest.fixture
+def put_before(performers, holds):
+    """Put a job before them, and wait until it is not held any more."""
+
+    def put_before(job):
+        performers.start()
+        performers.put([job])
+        until(lambda: not len(holds))
+        performers.stop()
+        assert performers.join(10)
+
+    return put_before
+
+
 def test_a_lease_that_was_lost_is_told_of_once(database, holds, job, now):
     holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
     lease_elsewhere(job.handle)
@@ -83,32 +97,24 @@ def test_a_job_that_the_process_grabbed_again_is_lost_all_the_same(
     assert [id(one) for one in lost] == [id(job)]
 
 
-def test_a_job_that_is_known_to_be_lost_is_not_begun(holds, performers, job, begun):
+def test_a_job_that_is_known_to_be_lost_is_not_begun(holds, put_before, job, begun):
     holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
     lease_elsewhere(job.handle)
     job.become_lost()
 
-    performers.start()
-    performers.put([job])
-    until(lambda: not len(holds))
-    performers.stop()
+    put_before(job)
 
-    assert performers.join(10)
     assert begun == []
     assert row_of(job.handle)["grabbed_by"] == "elsewhere:1:1"
 
 
 def test_a_job_whose_lease_is_over_is_given_back_rather_than_begun(
-    holds, performers, job, begun, now
+    holds, put_before, job, begun, now
 ):
     holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
     now[0] = 2.1
 
-    performers.start()
-    performers.put([job])
-    until(lambda: not len(holds))
-    performers.stop()
+    put_before(job)
 
-    assert performers.join(10)
     assert begun == []
     assert row_of(job.handle)["grabbed_until"] is None
