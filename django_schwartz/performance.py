@@ -246,7 +246,7 @@ class Performance:
         one would come back as if nothing had happened, again and again.
         """
         current = current_job.get()
-        if current is None or not current.was_grabbed or current.did_something or current.is_lost:
+        if current is None or not current.was_grabbed or current.did_something:
             return self.job
         return current
 
