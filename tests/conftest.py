@@ -242,7 +242,8 @@ def in_test_case(database):
 def manage(database):
     """Start `manage.py` with these arguments in a process of its own, on the same database.
 
-    `prefix` is a command that becomes the one after it; `program` is what Python runs.
+    `prefix` is a command that becomes the one after it; `program` is what Python runs. What they
+    print, and the test did not read, is told beside a failure of the test.
     """
     started = []
 
@@ -266,4 +267,4 @@ def manage(database):
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        print(process.communicate()[0])

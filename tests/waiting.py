@@ -4,7 +4,7 @@ import threading
 import time
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=60):
     """Look until the condition holds, and give its value; fail after so many seconds."""
     pause, end = threading.Event(), time.monotonic() + seconds
     while not (value := condition()):
