@@ -54,14 +54,20 @@ async def perform_async(job: Job, *, grab_along: GrabAlong = grab_by_grab_for) -
     await Performance(job, registry[job.funcname], grab_along).run_async()
 
 
-def perform(job: Job, *, grab_along: GrabAlong = grab_by_grab_for) -> None:
+def perform(
+    job: Job,
+    *,
+    grab_along: GrabAlong = grab_by_grab_for,
+    connection: BaseDatabaseWrapper | None = None,
+) -> None:
     """Have the job's worker perform it.
 
+    `connection` is this thread's to the job's database, where the caller has it at hand.
     Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job.
     Raises UnknownFunction before anything is done, StopNow when the process was told to stop at
     once, and database errors when an outcome could not be recorded; the lease then ends by itself.
     """
-    Performance(job, registry[job.funcname], grab_along).run()
+    Performance(job, registry[job.funcname], grab_along, connection).run()
 
 
 class Afterwards:
@@ -88,9 +94,16 @@ class Afterwards:
 class Performance:
     """What happens counts for the current job: the performed one, or another made current."""
 
-    def __init__(self, job: Job, worker: type[Worker], grab_along: GrabAlong) -> None:
+    def __init__(
+        self,
+        job: Job,
+        worker: type[Worker],
+        grab_along: GrabAlong,
+        connection: BaseDatabaseWrapper | None = None,
+    ) -> None:
         self.job = job
         self._grab_along = grab_along
+        self._connection = connection
         self.worker = worker
         self.held = [job]
         #: Whether the worker's own code runs, so that StopNow may interrupt it.
@@ -154,7 +167,7 @@ class Performance:
 
     def _work(self) -> BaseException | None:
         """Run the worker's code and clean up after it. Gives what it raised."""
-        connection = self.job.driver
+        connection = self._connection or self.job.driver
         if connection.in_atomic_block:
             return self._work_in_savepoint(connection)
         try:

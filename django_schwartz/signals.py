@@ -5,6 +5,7 @@ Every signal is sent with `send_robust`: a receiver that raises changes nothing.
 
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -45,7 +46,14 @@ def tell_finished(finished: Iterable[Finished]) -> None:
     finished = list(finished)
     _log_finished(finished)
     for job, outcome, runtime in finished:
+        if not job_finished.has_listeners(type(job)):
+            break
         job_finished.send_robust(type(job), job=job, outcome=outcome, runtime=runtime)
+
+
+@lru_cache(maxsize=1000)
+def _printable_name(funcname: str) -> str:
+    return printable(funcname)
 
 
 def _log_finished(finished: Iterable[Finished]) -> None:
@@ -61,8 +69,8 @@ def _level_of(finished: Finished) -> int:
 def _line_of(finished: Finished) -> tuple[object, ...]:
     job, outcome, runtime = finished
     took = "" if runtime is None else f" in {runtime:.3f} s"
-    why = f": {printable(outcome.message)}" if outcome.message else ""
-    return printable(job.funcname), job.alias, job.jobid, outcome.verdict, took, why
+    why = f": {printable(outcome.message)}" if outcome.failure and outcome.message else ""
+    return _printable_name(job.funcname), job.alias, job.jobid, outcome.verdict, took, why
 
 
 @receiver(lease_lost)

@@ -186,7 +186,7 @@ class Registry:
 
     def __getitem__(self, funcname: str) -> type[Worker]:
         """The worker class of that name, as find(). Raises UnknownFunction."""
-        worker = self.find(funcname)
+        worker = self._workers.get(funcname) or self.find(funcname)
         if worker is None:
             raise UnknownFunction(funcname)
         return worker

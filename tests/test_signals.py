@@ -75,6 +75,25 @@ def job(client):
     return client.find_job_for_workers(["Try"])
 
 
+@pytest.fixture
+def of_jobs():
+    """A recorder for each signal of a job's, which hears of what its sender is, and is Job."""
+    recorders = {name: Recorder() for name in ("job_dispatched", "job_grabbed", "job_finished")}
+    for name, recorder in recorders.items():
+        getattr(signals, name).connect(recorder, sender=Job)
+    yield recorders
+    for name, recorder in recorders.items():
+        getattr(signals, name).disconnect(recorder, sender=Job)
+
+
+def test_who_wants_to_hear_of_jobs_alone_hears_of_each(client, of_jobs):
+    client.dispatch_async("Try", "completed")
+
+    client.find_job_for_workers(["Try"]).completed()
+
+    assert counts(of_jobs) == {"job_dispatched": 1, "job_grabbed": 1, "job_finished": 1}
+
+
 # job_dispatched
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.engine.holds import Holds
 from django_schwartz.exceptions import UnknownFunction
@@ -105,9 +106,11 @@ class Crew:
 
     def _run(self) -> None:
         stop_this, upkeep = partial(interrupt, threading.get_ident()), Upkeep(self._aliases)
+        # To ask Django for a connection takes a while.
+        own = {alias: connections[alias] for alias in self._aliases}
         while job := self._next(upkeep):
             try:
-                self._perform(job, stop_this)
+                self._perform(job, own[job.alias], stop_this)
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
@@ -139,10 +142,12 @@ class Crew:
         if time.monotonic() - began > DOUBT_SECONDS:
             upkeep.doubt()
 
-    def _perform(self, job: Job, stop_this: Callable[[], object]) -> None:
+    def _perform(
+        self, job: Job, connection: BaseDatabaseWrapper, stop_this: Callable[[], object]
+    ) -> None:
         try:
             if self._holds.begin(job, stop_this):
-                perform(job, grab_along=self._grab_along)
+                perform(job, grab_along=self._grab_along, connection=connection)
             else:
                 job.give_back()
         except (AnyDatabaseError, UnknownFunction):

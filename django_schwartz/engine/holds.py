@@ -82,7 +82,7 @@ class Holds:
 
     def _add(self, job: Job, lease_seconds: int, leased_at: float, grab_for: float) -> None:
         alias = job.alias
-        slot = self._ledger.enter(job.jobid, alias, job.grabs, job.leases[0])
+        slot = self._ledger.enter(job.jobid, alias, job.grabs, job.read_lease)
         self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
         job.holder = self.holders.get(alias)
 

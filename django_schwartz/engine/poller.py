@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from django.db import Error as AnyDatabaseError
@@ -13,7 +14,7 @@ from django.db import Error as AnyDatabaseError
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import Lease, Level
 from django_schwartz.engine.hands import Hands
-from django_schwartz.fields import unix_seconds
+from django_schwartz.fields import FIRST, unix_seconds
 from django_schwartz.models import Job
 
 #: Seconds at the least between two looks for levels while jobs flow; a slow look is made as seldom
@@ -202,16 +203,15 @@ class LevelledQueue(PlainQueue):
 
     def _after(self, grabbed: Iterable[Job]) -> list[Level]:
         """The levels from the last grabbed job on."""
-        last: dict[tuple[int, int], tuple[int, int]] = {}
-        for job in grabbed:
-            level, place = (job.func_id, job.priority or 0), _place_of(job)
-            last[level] = max(place, last.get(level, place))
-        return [replace(x, since=last.get((x.funcid, x.priority), x.since)) for x in self._levels]
+        in_order = sorted(grabbed, key=_place_of)
+        last = {(job.func_id, job.priority or 0): job for job in in_order}
+        since = {level: (unix_seconds(x.run_after or 0), x.jobid) for level, x in last.items()}
+        return [replace(x, since=since.get((x.funcid, x.priority), x.since)) for x in self._levels]
 
 
-def _place_of(job: Job) -> tuple[int, int]:
+def _place_of(job: Job) -> tuple[datetime, int]:
     """What decides between jobs of one level."""
-    return unix_seconds(job.run_after or 0), job.jobid
+    return job.run_after or FIRST, job.jobid
 
 
 def _number(priority: object) -> float:

@@ -139,9 +139,9 @@ class Job(StoredJob):
             return None
         return self.grabbed_at + timedelta(seconds=self._ended - self._grabbed)
 
-    def become_grabbed(self) -> None:
-        """Note that the grab's reply arrives now."""
-        self._grabbed = time.monotonic()
+    def become_grabbed(self, moment: float) -> None:
+        """Note that the grab's reply arrives then, by the monotonic clock."""
+        self._grabbed = moment
 
     @property
     def was_grabbed(self) -> bool:
@@ -174,7 +174,7 @@ class Job(StoredJob):
 
         The exit status keeps the result, a value that JSON can hold.
         """
-        return self._finish(self._ending(Verdict.COMPLETED, 0), result=result)
+        return self._finish(_completion(self._seconds_kept), result=result)
 
     def replace_with(self, *jobs: "Job") -> bool:
         """Put these jobs into the queue in the place of this one, which is completed.
@@ -325,9 +325,12 @@ class Job(StoredJob):
             self.holder.finish_recording(self)
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
-        keep_for = int(self._policy("keep_exit_status_for"))
-        make = Outcome if details else _same_outcome
-        return make(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
+        keep_for = self._seconds_kept
+        return Outcome(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
+
+    @property
+    def _seconds_kept(self) -> int:
+        return int(self._policy("keep_exit_status_for"))
 
     def _policy(self, name: str, *args: object) -> float:
         return registry.get(self.funcname).policy(name, *args)
@@ -376,8 +379,10 @@ class Job(StoredJob):
             transaction.on_commit(tell, using=self.alias)
 
 
-#: What most jobs come to, made once.
-_same_outcome = lru_cache(Outcome)
+@lru_cache
+def _completion(keep_for: int) -> Outcome:
+    """What most jobs come to, made once."""
+    return Outcome(verdict=Verdict.COMPLETED, exit_status=0, keep_for=keep_for)
 
 
 def _later_moment(value: "datetime | timedelta | int | None") -> Any:

@@ -10,6 +10,7 @@ from django.db import connections, models
 from django.db.models.base import ModelState
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact, GreaterThanOrEqual
+from django.dispatch import Signal
 
 from django_schwartz import signals
 from django_schwartz.dialects import (
@@ -285,7 +286,10 @@ class JobQuerySet(models.QuerySet["Job"]):
             self._hand_to_twins(
                 [(job, row) for job, row, new in zip(jobs, rows, inserted, strict=True) if not new]
             )
-        _tell_of(job for job, new in zip(jobs, inserted, strict=True) if new)
+        _tell(
+            signals.job_dispatched,
+            (job for job, new in zip(jobs, inserted, strict=True) if new),
+        )
 
     def _hand_to_twins(self, late: "list[tuple[Job, Row]]") -> None:
         """Give each job the handle of the one that has its uniqkey."""
@@ -316,7 +320,7 @@ class JobQuerySet(models.QuerySet["Job"]):
             [new] = dialect_of(connections[self.db]).insert(self, [row])
             if new is not None:
                 job.become_stored(new, funcid=funcid, using=self.db, moments=Moments())
-                return _tell_of([job])
+                return _tell(signals.job_dispatched, [job])
         raise SchwartzError(
             f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
         )
@@ -330,16 +334,15 @@ def _first_of(jobs: JobQuerySet, column: str) -> models.Subquery:
 
 
 def _told(grabbed: "list[Job]") -> "list[Job]":
+    now = time.monotonic()
     for job in grabbed:
-        job.become_grabbed()
-    if signals.job_grabbed.has_listeners():
-        for job in grabbed:
-            signals.job_grabbed.send_robust(type(job), job=job)
+        job.become_grabbed(now)
+    _tell(signals.job_grabbed, grabbed)
     return grabbed
 
 
-def _tell_of(jobs: "Iterable[Job]") -> None:
+def _tell(signal: Signal, jobs: "Iterable[Job]") -> None:
     for job in jobs:
-        if not signals.job_dispatched.has_listeners(type(job)):
+        if not signal.has_listeners(type(job)):
             break
-        signals.job_dispatched.send_robust(type(job), job=job)
+        signal.send_robust(type(job), job=job)

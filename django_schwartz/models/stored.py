@@ -139,14 +139,21 @@ class StoredJob(QuicklyMade):
     def leases(self) -> tuple[int, ...]:
         """What the row's grabbed_until may be while the job is held, in UNIX seconds.
 
-        As it was read, as a renewal makes it, or as a release that stands left it.
+        As it was read, and as a renewal makes it.
         """
-        undone = [lease for lease, release in self._released if not release.holds]
-        return (undone[0] if undone else _lease_of(self.grabbed_until), *self._renewal)
+        return self.read_lease, *self._renewal
+
+    @property
+    def read_lease(self) -> int:
+        """The lease as it was read, or as it was before a release that was rolled back."""
+        for lease, release in self._released:
+            if not release.holds:
+                return lease
+        return _lease_of(self.grabbed_until)
 
     def begin_renewal(self, seconds: int) -> None:
         """Note that the lease is about to be made that much longer."""
-        self._renewal = (self.leases[0] + seconds,)
+        self._renewal = (self.read_lease + seconds,)
 
     def end_renewal(self, *, was_made: bool = True) -> None:
         """Note that it was, or was not."""
