@@ -33,6 +33,7 @@ def rows_of(
     connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
     """Execute a statement whose last column is PID; give its rows without that."""
+    connection.close_if_health_check_failed()
     if connection.connection in _direct and not connection.queries_logged:
         try:
             return _execute_prepared(connection, sql, params)
@@ -49,8 +50,8 @@ def rows_of(
 def _execute_prepared(
     connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
-    cursor = connection.cursor()
-    cursor.cursor = preparing = _preparing_cursor_of(connection)
+    preparing = _preparing_cursor_of(connection)
+    cursor = connection.make_cursor(preparing)  # cursor() would make another
     cursor.execute(sql, params)
     rows = cursor.fetchall()
     _idle[connection] = preparing
