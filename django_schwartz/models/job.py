@@ -9,19 +9,18 @@ from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from asgiref.sync import sync_to_async
-from django.db import models, transaction
-from django.db.models.functions import Greatest
+from django.db import transaction
 
 from django_schwartz import signals
 from django_schwartz.dialects import ServerTimeIn
-from django_schwartz.fields import LAST, unix_seconds
+from django_schwartz.models.given import checked_status, failing_status, later_moment
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
 from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.models.stored import StoredJob
 from django_schwartz.transactions import Certain, Tentative
-from django_schwartz.worker import FOREVER, current_job, registry
+from django_schwartz.worker import current_job, registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -194,7 +193,7 @@ class Job(StoredJob):
         return self._finish(
             self._ending(
                 Verdict.FAILED,
-                _failing(exit_status),
+                failing_status(exit_status),
                 failure=Failure.of(message),
                 retries=int(self._policy("max_retries", self)),
             )
@@ -261,7 +260,7 @@ class Job(StoredJob):
 
     def permanent_failure(self, message: object = "", exit_status: int | None = None) -> bool:
         """Record a failure without a retry: the job leaves with that exit status, or 1."""
-        status = _failing(exit_status)
+        status = failing_status(exit_status)
         return self._finish(self._ending(Verdict.FAILED, status, failure=Failure.of(message)))
 
     def declined(self, run_after: "datetime | timedelta | int | None" = None) -> bool:
@@ -270,7 +269,7 @@ class Job(StoredJob):
         That is in a second at the soonest, even if the time has passed; without a time it is when
         the lease ends. No verdict: the job may still be failed.
         """
-        outcome = Outcome(verdict=Verdict.DECLINED, run_after=_later_moment(run_after))
+        outcome = Outcome(verdict=Verdict.DECLINED, run_after=later_moment(run_after))
         if self._is_too_late_for(outcome):
             return False
         self._declined = Tentative(self.alias)
@@ -306,7 +305,7 @@ class Job(StoredJob):
 
         None if it keeps none, or if the lease is lost. One transaction.
         """
-        ending = self._ending(Verdict.COMPLETED, _checked_status(status))
+        ending = self._ending(Verdict.COMPLETED, checked_status(status))
         self._finish_recording()
         with transaction.atomic(using=self.alias):
             return record_exit_status(self, ending) if self._may_still_speak() else None
@@ -383,30 +382,3 @@ class Job(StoredJob):
 def _completion(keep_for: int) -> Outcome:
     """What most jobs come to, made once."""
     return Outcome(verdict=Verdict.COMPLETED, exit_status=0, keep_for=keep_for)
-
-
-def _later_moment(value: "datetime | timedelta | int | None") -> Any:
-    """The value as an update writes it to run_after, in a second at the soonest.
-
-    None for None and 0, as in Perl. A worker that hands its job back at once would get it again at
-    once, and nothing else would be done.
-    """
-    if value is None or value == 0:
-        return None
-    if isinstance(value, timedelta):
-        return ServerTimeIn(min(max(value.total_seconds(), 1), FOREVER))
-    seconds = min(unix_seconds(value), unix_seconds(LAST))
-    moment = models.Value(seconds, models.BigIntegerField())
-    return Greatest(moment, ServerTimeIn(1))
-
-
-def _failing(exit_status: int | None) -> int:
-    return _checked_status(exit_status or 1)
-
-
-def _checked_status(status: int) -> int:
-    if isinstance(status, bool) or not isinstance(status, int):
-        raise TypeError(f"An exit status is a whole number, not {status!r}.")
-    if not -(2**31) <= status < 2**31:
-        raise ValueError(f"An exit status must fit 32 bits, unlike {status}.")
-    return status
