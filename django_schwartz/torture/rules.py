@@ -5,6 +5,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from django.core.exceptions import ImproperlyConfigured
+
 VARIABLE = "DJANGO_SCHWARTZ_TORTURE"
 
 
@@ -23,6 +25,12 @@ class Rules:
 
     @classmethod
     def given(cls) -> Self:
+        """Those of the environment. Raises ImproperlyConfigured where there are none."""
+        if VARIABLE not in os.environ:
+            raise ImproperlyConfigured(
+                "Take django_schwartz.torture out of INSTALLED_APPS: schwartz_torture, a command of"
+                " django_schwartz itself, adds it in its own processes."
+            )
         return cls(**json.loads(os.environ[VARIABLE]))
 
     def as_environment(self) -> dict[str, str]:

@@ -27,3 +27,19 @@ def test_a_wrong_clock_says_another_time_and_counts_the_seconds_of_the_ledger(sk
 
     assert wall - time.time() == pytest.approx(skew, abs=30)
     assert monotonic == pytest.approx(time.monotonic(), abs=30)
+
+
+def test_a_project_that_installs_their_app_is_told_to_take_it_out():
+    process = subprocess.run(
+        [sys.executable, "-m", "django", "check", "--settings=tests.settings"],
+        env={**os.environ, "DJANGO_SCHWARTZ_TEST_APP": "django_schwartz.torture"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == (
+        "django.core.exceptions.ImproperlyConfigured: Take django_schwartz.torture out of"
+        " INSTALLED_APPS: schwartz_torture, a command of django_schwartz itself, adds it in its own"
+        " processes."
+    )
