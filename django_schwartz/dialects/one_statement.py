@@ -7,7 +7,6 @@ from django.db import connections
 
 from django_schwartz.dialects.portable import (
     INSERTED,
-    LAPSED,
     MOST_GRABS,
     Dialect,
     Inserted,
@@ -57,9 +56,8 @@ class OneStatement(Dialect):
             f" grabbed_until = {self.now} + {seconds}"
             f" WHERE jobid {among} RETURNING {self._read(jobs)}"
         )
-        holders = [lease.grabbed_by + LAPSED, lease.grabbed_by]
         with connections[jobs.db].cursor() as cursor:
-            cursor.execute(sql, [*holders, *numbers, *params])
+            cursor.execute(sql, [*lease.holders, *numbers, *params])
             return jobs.from_rows(cursor)
 
     @staticmethod

@@ -22,7 +22,7 @@ from django.db import (
     transaction,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 
 from django_schwartz.transactions import may_be_rolled_back
 
@@ -86,6 +86,11 @@ class Lease:
     number: int = 0
     grabbed_by: str
     seconds: Mapping[int, int]
+
+    @property
+    def holders(self) -> list[str]:
+        """What a grab writes as the holder: of a job whose lease had lapsed, and of another."""
+        return [self.grabbed_by + LAPSED, self.grabbed_by]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,18 +217,25 @@ class Dialect:
         grabbed: list[Job] = []
         for job in read:
             if len(grabbed) < limit and self._take(job, lease):
-                held = job.as_grabbed(_holder_of(job, lease))
+                held = job.as_grabbed(lease.holders)
                 grabbed += [held] if held else []
         return grabbed
 
     @staticmethod
     def _take(job: "Job", lease: Lease) -> bool:
         unchanged = job.as_read().filter(run_after=job.run_after or 0)
+        is_lapsing = When(
+            grabbed_until__gt=0,
+            grabbed_until__lte=ServerTime(),
+            grabbed_by__isnull=False,
+            then=Value(lease.grabbed_by + LAPSED),
+        )
         return bool(
-            unchanged.filter(grabbed_until__lte=ServerTime()).update(
+            unchanged.update(
+                # First: MySQL sets one column after the other.
+                grabbed_by=Case(is_lapsing, default=Value(lease.grabbed_by)),
                 grabbed_until=ServerTime() + lease.seconds[job.funcid],
                 grabs=F("grabs") % MOST_GRABS + 1,
-                grabbed_by=_holder_of(job, lease),
                 grabbed_at=ServerMicroseconds(),
             )
         )
@@ -384,9 +396,3 @@ class Dialect:
     def most_connections(self, connection: BaseDatabaseWrapper) -> float:
         """How many connections a process may have at a time, by the project's settings."""
         return math.inf
-
-
-def _holder_of(job: "Job", lease: Lease) -> str:
-    """What a grab of the job writes as its holder. One that nobody may have held cannot lapse."""
-    is_lapsing = job.grabbed_until and job.grabbed_by is not None
-    return lease.grabbed_by + LAPSED if is_lapsing else lease.grabbed_by

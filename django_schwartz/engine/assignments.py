@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,9 @@ from django_schwartz.dialects import Lease
 from django_schwartz.engine.hands import Hands
 from django_schwartz.engine.ledger import Entry
 from django_schwartz.models import Job
+
+#: Seconds after which a database is asked again that was away.
+RETRY_SECONDS = 1
 
 
 class Assignments:
@@ -41,7 +45,7 @@ class Assignments:
 
     @property
     def due_at(self) -> float:
-        return math.inf
+        return time.monotonic() + RETRY_SECONDS if self._entries else math.inf
 
     def poll(self, limit: int) -> list[Job]:
         """The next job, when the one before it is done with."""
@@ -49,13 +53,19 @@ class Assignments:
             return []
         self._report()
         while self._entries:
+            if (taken := self._take(self._entries[0])) is None:
+                break  # it is tried again
             self._taken = self._entries.popleft()
-            with self._hands.client.databases.failing_over(self._taken.alias):
-                grab = partial(_take_over, self._taken)
-                if grabbed := self._hands.take(self._taken.alias, grab):
-                    return grabbed
+            if taken:
+                return taken
             self._report()
         return []
+
+    def _take(self, entry: Entry) -> list[Job] | None:
+        """The job; nothing if it is another's now, or gone; None while its database is away."""
+        with self._hands.client.databases.failing_over(entry.alias):
+            return self._hands.take(entry.alias, partial(_take_over, entry))
+        return None
 
     def _report(self) -> None:
         if self._taken is not None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from django_schwartz.client import TheSchwartz
-from django_schwartz.dialects import LAPSED, Lease
+from django_schwartz.dialects import Lease
 from django_schwartz.engine.holds import Holds, shortened
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Job
@@ -87,5 +87,4 @@ class Hands:
 
 def _found(alias: str, lease: Lease) -> list[Job]:
     """The jobs of a grab that the database made, though nobody was told."""
-    holders = [lease.grabbed_by, lease.grabbed_by + LAPSED]
-    return list(Job.objects.using(alias).grabbed().filter(grabbed_by__in=holders))
+    return list(Job.objects.using(alias).grabbed().filter(grabbed_by__in=lease.holders))

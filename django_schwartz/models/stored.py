@@ -172,10 +172,10 @@ class StoredJob(QuicklyMade):
         self._released = (*standing, (self.leases[-1], Tentative(self.alias)))
         self.grabbed_until = None
 
-    def as_grabbed(self, grabbed_by: str) -> "Job | None":
+    def as_grabbed(self, holders: list[str]) -> "Job | None":
         """The job read again by its holder; None when it is gone again, or another's."""
         rows = type(self).objects.using(self.alias)
-        return rows.filter(pk=self.pk, grabbed_by=grabbed_by).first()
+        return rows.filter(pk=self.pk, grabbed_by__in=holders).first()
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""

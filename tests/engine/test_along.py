@@ -127,7 +127,6 @@ def group(client, tmp_path):
     return dispatch
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_those_of_a_killed_process_are_performed_again_at_once(start, group):
     handles, pid_of = group(*[{"seconds": 60}] * 3)
     running = start("--threads", 1)
@@ -140,7 +139,6 @@ def test_those_of_a_killed_process_are_performed_again_at_once(start, group):
     assert running.stop() == 0, running.output
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_those_of_a_host_that_is_told_twice_are_free_at_once(start, group):
     handles, pid_of = group(*[{"seconds": 60}] * 3)
     running = start("--threads", 1)
@@ -154,7 +152,6 @@ def test_those_of_a_host_that_is_told_twice_are_free_at_once(start, group):
     assert [handle.failures for handle in handles] == [0, 0, 0]
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_nobody_takes_those_that_outlast_their_lease(start_with_short_leases, group):
     handles, pid_of = group(*[{"seconds": 7}] * 3)
     running = start_with_short_leases("--threads", 1)
@@ -170,7 +167,6 @@ def test_nobody_takes_those_that_outlast_their_lease(start_with_short_leases, gr
     assert other.stop() == running.stop() == 0
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_those_of_a_job_that_is_over_its_grab_for_are_given_back_at_once(start, group):
     handles, _ = group({}, {}, {"seconds": 60}, funcname="ShortTogether")
 
@@ -182,7 +178,6 @@ def test_those_of_a_job_that_is_over_its_grab_for_are_given_back_at_once(start, 
     assert running.stop() == 0, running.output
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_a_suspect_is_performed_without_them(start, group):
     handles, _ = group({}, {"is_poison": True}, {})
 

@@ -18,7 +18,6 @@ ENDS = {
 }
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_a_job_whose_process_dies_is_told_how_and_performed_again(client, start):
     handles = {how: client.dispatch_async("Die", how) for how in ENDS}
 
@@ -70,7 +69,6 @@ def small_memory():
     folder.rmdir()
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_a_job_whose_process_the_kernel_ends_for_its_memory_is_performed_again(
     client, start, small_memory
 ):
@@ -84,7 +82,6 @@ def test_a_job_whose_process_the_kernel_ends_for_its_memory_is_performed_again(
     assert handle.exit_status == 0
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_crash_suspects_are_isolated_and_only_those_that_die_alone_are_charged(client, start):
     good = [client.dispatch_async("Good", 0.02) for _ in range(30)]
     bad = [client.dispatch_async("Poison") for _ in range(3)]
@@ -110,7 +107,6 @@ def test_what_the_last_death_released_is_performed_too(client, start):
     assert [handle.exit_status for handle in bad] == [1, 1]
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_odd_ends_of_a_job_are_its_failures_and_its_process_lives(client, start):
     names = ["Exit", "Interrupted", "NoMemory", "OddError", "OddArg"]
     handles = {name: client.dispatch_async(name) for name in names}

@@ -1,13 +1,11 @@
 """A process killed at the worst moments: a job runs again, or was done; never neither."""
 
-import pytest
 
 from tests.engine.conftest import traces
 
 DEATH = "The worker died: signal 9 (SIGKILL)."
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_a_job_is_performed_again_unless_its_completion_was_committed(client, start):
     before = client.dispatch_async("DieBeforeCompleted")
     inside = client.dispatch_async("DieInsideCompleted")

@@ -12,8 +12,6 @@ from tests.engine.conftest import traces
 from tests.processes import descendants_of, send
 from tests.waiting import until
 
-pytestmark = pytest.mark.only_on("sqlite", "postgresql")
-
 OVERDUE = "The job was stopped: it took longer than its grab_for of 1 seconds."
 
 

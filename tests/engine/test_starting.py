@@ -82,7 +82,6 @@ class Alive(Worker):
 """
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_a_connection_that_is_opened_when_the_project_is_imported_is_shared_by_no_processes(
     client, start, tmp_path
 ):
@@ -157,7 +156,6 @@ execute_from_command_line(sys.argv)
 """
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_worker_processes_are_forks(client, start):
     running = start("--processes", "2")
     until(lambda: len(running.children) == 2)

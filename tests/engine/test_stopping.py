@@ -45,7 +45,6 @@ def test_ctrl_c_reaches_every_process_and_interrupts_no_job(start, sleeper):
     assert "KeyboardInterrupt" not in running.output
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_what_outlasts_the_shutdown_timeout_is_given_back_uncounted(start, sleeper):
     handle, pid_of = sleeper(60)
     running = start("--shutdown-timeout", 0.5)
@@ -76,7 +75,6 @@ def test_a_second_signal_ends_it_at_once_and_gives_the_job_back(start, sleeper):
     assert not is_alive(child)
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
 def test_an_idle_worker_leaves_at_once(start, client):
     handle = client.dispatch_async("Good")
     running = start("--delay", 600)
