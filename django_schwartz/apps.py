@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 from django.core import checks
-from django.db import router
+from django.db import connections, router
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 
@@ -45,5 +45,7 @@ def make_functions(*, using: str, **_: object) -> None:
     from django_schwartz.worker import registry
 
     FuncMap.objects.forget(using=using)
-    if router.allow_migrate_model(using, FuncMap):
+    # What was migrated may have been another app, or this one back to nothing.
+    has_table = FuncMap._meta.db_table in connections[using].introspection.table_names()
+    if has_table and router.allow_migrate_model(using, FuncMap):
         FuncMap.objects.get_or_make_all([worker.funcname for worker in registry], using=using)

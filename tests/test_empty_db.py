@@ -54,6 +54,26 @@ class Add(Worker):
         job.completed()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["migrate", "contenttypes"],
+        ["migrate", "django_schwartz", "zero"],
+        ["flush", "--no-input"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_leaves_it_without_the_queues_tables_makes_no_functions(empty, arguments):
+    if arguments[-1] == "zero":
+        migrate(empty)
+
+    call_command(*arguments, database=empty, verbosity=0)
+
+    with connections[empty].cursor() as cursor:
+        tables = connections[empty].introspection.table_names(cursor)
+    assert "django_schwartz_funcmap" not in tables
+
+
 def test_a_dispatch_says_what_is_missing_each_time(lost_client):
     for _ in range(2):
         with pytest.raises(AllDatabasesDead, match=r"'empty': .*django_schwartz_"):
