@@ -359,7 +359,7 @@ class TheSchwartz(Abilities):
         if callable(self.verbose):
             self.verbose(message, job)
         elif self.verbose:
-            sys.stderr.write(f"{message}\n")
+            sys.stderr.write(f"{printable(message)}\n")
 
     def _mine(self, job: Job) -> Job:
         """The job, whose debug() now comes to this client."""

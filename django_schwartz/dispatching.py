@@ -59,7 +59,8 @@ def _check_jobs(jobs: Iterable[object]) -> None:
     for job in jobs:
         if not isinstance(job, Job):
             raise TypeError(
-                f"dispatch_jobs takes Jobs, as Job(funcname=..., arg=...), not {job!r:.100}."
+                "dispatch_jobs takes Jobs, as Job(funcname=..., arg=...), not"
+                f" {type(job).__name__}."
             )
 
 

@@ -58,11 +58,10 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if database_of(item) in {None, only}]
         config.hook.pytest_deselected(items=others)
     for item in items:
-        if "database" in getattr(item, "fixturenames", ()):
-            alias = item.callspec.params["database"]
-            item.add_marker(pytest.mark.django_db(transaction=True, databases=[alias]))
-        elif "two_databases" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.django_db(transaction=True, databases=TWO_DATABASES))
+        wanted = databases_of(item)
+        there = [alias for alias in wanted if alias in connections.settings]  # or it is skipped
+        if wanted:
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=there))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -74,6 +73,13 @@ def pytest_runtest_teardown(item, nextitem):
 def database_of(item):
     """The alias of the database that a test runs on, if it is on one."""
     return item.callspec.params.get("database") if hasattr(item, "callspec") else None
+
+
+def databases_of(item):
+    """The aliases of the databases that a test needs."""
+    if "database" in getattr(item, "fixturenames", ()):
+        return [database_of(item)]
+    return TWO_DATABASES if "two_databases" in getattr(item, "fixturenames", ()) else []
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def driver_options() -> dict[str, Any]:
 
 
 def is_pymysql() -> bool:
+    use_any_driver()
     import MySQLdb
 
     return MySQLdb.__name__ == "pymysql"

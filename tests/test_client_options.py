@@ -111,6 +111,12 @@ def test_a_verbose_client_without_a_hook_tells_standard_error(capsys):
     assert capsys.readouterr().err == "a word\n"
 
 
+def test_what_is_told_to_standard_error_is_on_one_line(capsys):
+    TheSchwartz(verbose=True).debug("a word\nERROR forged\r\x1b[31m")
+
+    assert capsys.readouterr().err == "a word\\nERROR forged\\r\\x1b[31m\n"
+
+
 def test_a_client_is_silent_unless_it_is_told_to_be_verbose(capsys):
     TheSchwartz().debug("a word")
 

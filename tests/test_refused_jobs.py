@@ -32,6 +32,7 @@ def nested(levels):
         ({"funcname": "Add", "meta": ["half \ud800 a pair"]}, ValueError),
         ({"funcname": "Add", "meta": nested(32)}, ValueError),
         ({"funcname": "Add", "meta": "x" * 1_048_576}, ValueError),
+        ({"funcname": "Add", "meta": "\U0001f600" * 262_144}, ValueError),
         ({"funcname": "Add", "jobid": "x"}, TypeError),
         ({"funcname": "Add", "jobid": -2}, ValueError),
         ({"funcname": "Add", "jobid": 2**63 - 1}, ValueError),

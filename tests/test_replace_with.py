@@ -65,7 +65,7 @@ def test_what_is_no_job_fails_the_job_and_says_why(client):
 
     client.work_once()
 
-    assert "replace_with takes Jobs, not 'Part'." in handle.failure_log[0]
+    assert "replace_with takes Jobs, not str." in handle.failure_log[0]
     assert not Job.objects.exclude(pk=handle.jobid).exists()
 
 

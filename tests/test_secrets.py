@@ -94,6 +94,15 @@ def test_what_is_in_an_arg_is_in_no_refusal_of_a_dispatch(client, arg):
     assert CANARY not in str(raised.value)
 
 
+def test_an_arg_that_is_given_for_a_job_is_in_no_refusal(client):
+    with pytest.raises(TypeError, match=r"takes Jobs, as .* not dict") as dispatched:
+        client.dispatch_jobs([{"password": CANARY}])
+    with pytest.raises(TypeError, match="takes Jobs, not dict") as replaced:
+        Job(funcname="Login").replace_with({"password": CANARY})
+
+    assert CANARY not in f"{dispatched.value} {replaced.value}"
+
+
 def test_what_is_in_an_arg_that_is_too_long_is_in_no_refusal(client, settings, database):
     settings.SCHWARTZ = {"DATABASES": [database], "MAX_ARG_BYTES": 10}
 

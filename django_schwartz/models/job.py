@@ -182,7 +182,7 @@ class Job(StoredJob):
         """
         for job in jobs:
             if not isinstance(job, Job):
-                raise TypeError(f"replace_with takes Jobs, not {job!r:.100}.")
+                raise TypeError(f"replace_with takes Jobs, not {type(job).__name__}.")
         return self._finish(self._ending(Verdict.REPLACED, 0, children=jobs))
 
     def failed(self, message: object = "", exit_status: int | None = None) -> bool:

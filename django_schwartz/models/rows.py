@@ -91,9 +91,9 @@ def _checked_jobid(jobid: Any) -> int | None:
 
 def _checked_meta(meta: object, limit: int) -> str | None:
     text = encode_json_column("meta", meta)
-    if text is not None and len(text) > limit:
+    if text is not None and (size := len(text.encode())) > limit:
         raise ValueError(
-            f"meta has {len(text):,} characters, more than SCHWARTZ['MAX_ARG_BYTES'] = {limit:,}."
+            f"meta has {size:,} bytes, more than SCHWARTZ['MAX_ARG_BYTES'] = {limit:,}."
         )
     return text
 

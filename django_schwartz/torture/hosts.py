@@ -65,18 +65,14 @@ class Host:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What it has more than we have. A wrong clock still counts seconds as ours does."""
+        """What it has more than we have."""
         environment = {
             **self.rules.as_environment(),
             "DJANGO_SETTINGS_MODULE": "django_schwartz.torture.settings",
             "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         }
         if self.library and self.rules.skew:
-            environment |= {
-                "LD_PRELOAD": str(self.library),
-                "FAKETIME": f"{self.rules.skew:+d}s",
-                "DONT_FAKE_MONOTONIC": "1",
-            }
+            environment |= wrong_clock(self.library, self.rules.skew)
         return environment
 
     def send_signal(self, number: int) -> None:
@@ -110,6 +106,18 @@ def library_of_wrong_clocks() -> Path | None:
         if found := sorted(Path("/").glob(pattern.lstrip("/"))):
             return found[0]
     return None
+
+
+def wrong_clock(library: Path, seconds: int) -> dict[str, str]:
+    """The environment of a process whose clock is ahead by that, but counts seconds as ours does.
+
+    Its time.sleep() raises OSError: from the end of it the library takes what it never added.
+    """
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": f"{seconds:+d}s",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 @dataclass

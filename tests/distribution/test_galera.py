@@ -1,12 +1,12 @@
 """MariaDB Galera: workers and dispatchers at different nodes, and nodes that go."""
 
-import MySQLdb
 import pytest
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import Error, ExitStatus, Job
 from tests.app.models import Trace
 from tests.distribution.load import Load, working_through_it
+from tests.mariadb import is_pymysql
 from tests.threads import in_threads
 from tests.waiting import until
 
@@ -53,7 +53,7 @@ def test_a_uniqkey_that_is_dispatched_at_all_nodes_at_once_is_queued_once(nodes)
 
 
 def test_a_killed_node_takes_no_acknowledged_dispatch_with_it(galera, migrated, start):
-    if MySQLdb.__name__ == "pymysql":
+    if is_pymysql():
         pytest.skip("PyMySQL knows no second host: this needs mysqlclient on MariaDB's library")
     place = galera.place_of(0, 1, 2)
     alias = migrated("galera", **place.settings)

@@ -1,6 +1,5 @@
 """A process killed at the worst moments: a job runs again, or was done; never neither."""
 
-
 from tests.engine.conftest import traces
 
 DEATH = "The worker died: signal 9 (SIGKILL)."

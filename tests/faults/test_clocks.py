@@ -11,7 +11,7 @@ from django.db import connections
 from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
 from django_schwartz.models import ExitStatus, Job
-from django_schwartz.torture.hosts import library_of_wrong_clocks
+from django_schwartz.torture.hosts import library_of_wrong_clocks, wrong_clock
 from tests.rows import row_of
 from tests.waiting import until
 
@@ -28,8 +28,7 @@ def skewed(manage):
         pytest.skip("no libfaketime (apt-get install faketime)")
 
     def start(seconds):
-        wrong = {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s"}
-        return manage("runschwartz", "--no-reload", **wrong)
+        return manage("runschwartz", "--no-reload", **wrong_clock(library, seconds))
 
     return start
 

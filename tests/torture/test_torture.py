@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job
+from django_schwartz.torture.hosts import library_of_wrong_clocks
 
 STORM_SECONDS = 300
 
@@ -37,6 +38,15 @@ def test_a_storm_loses_nothing(torture):
     assert told.rstrip().endswith("seed 1")
     assert figure(told, "jobs dispatched") > 100
     assert figure(told, "SIGKILL of a worker") > 0
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.skipif(library_of_wrong_clocks() is None, reason="no libfaketime")
+@pytest.mark.parametrize("skew", [60, -3600])
+def test_hosts_whose_clocks_are_wrong_lose_nothing_either(torture, skew):
+    status, told = torture("--seconds", 15, "--jobs", 300, "--seed", 11, "--skew", skew)
+
+    assert status == 0, told
 
 
 def test_nothing_is_left_of_a_storm(torture, client):
