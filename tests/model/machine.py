@@ -47,6 +47,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.aliases, self.clocks = aliases, clocks
         self.outages = Outages()
         self.entries = []
+        #: Where uniqkeys went, by which databases lived.
+        self.homes = {}
         self.pass_time_to(1_800_000_000)
         for alias in aliases:
             for model in (Error, ExitStatus, Job):
@@ -155,6 +157,13 @@ class QueueMachine(RuleBasedStateMachine):
             return
         self.clients[who].dispatch_async(job)
         self.enter(job)
+        self.is_at_home(job)
+
+    def is_at_home(self, job):
+        """Whatever lives, a uniqkey goes where it went before while the same lived."""
+        if job.uniqkey is not None:
+            case = job.funcname, job.uniqkey, tuple(self.alive)
+            assert self.homes.setdefault(case, job.handle.alias) == job.handle.alias
 
     @staticmethod
     def is_refused(client, job):

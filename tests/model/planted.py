@@ -3,6 +3,7 @@
 from django.db.models import F
 
 from django_schwartz import dialects
+from django_schwartz.databases import Databases
 from django_schwartz.dialects import ServerTime
 from django_schwartz.models import Job, JobQuerySet, outcome
 
@@ -46,6 +47,11 @@ def leases_never_end(patch):
 def leases_end_early(patch):
     """A job that somebody holds is as good as free."""
     patch.setattr(JobQuerySet, "free", lambda jobs: jobs.filter(grabbed_until__gte=0))
+
+
+def no_home(patch):
+    """A uniqkey goes to any database."""
+    patch.setattr(Databases, "in_home_order", lambda databases, *_: databases.in_random_order())
 
 
 def delay_forgotten(patch):

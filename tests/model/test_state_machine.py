@@ -15,8 +15,8 @@ from tests.model.modelled import WORKERS
 from tests.model.planted import (
     PLANTED,
     grabs_not_compared,
-    leases_end_early,
     no_compare_and_swap,
+    no_home,
 )
 
 THOROUGH = settings(
@@ -34,9 +34,7 @@ UNTIL_FOUND = settings(
 
 #: What takes two clients at once, or one of them very much luck, is for the interleavings to find.
 NOT_FINDABLE = (no_compare_and_swap, grabs_not_compared)
-#: MariaDB's grab looks again at what it takes.
-FINDABLE_IN_ONE_STATEMENT = (leases_end_early,)
-FINDABLE = [p for p in PLANTED if p not in NOT_FINDABLE + FINDABLE_IN_ONE_STATEMENT]
+FINDABLE = [p for p in PLANTED if p not in NOT_FINDABLE]
 
 
 @pytest.fixture
@@ -70,10 +68,8 @@ def test_a_planted_bug_is_found(run, database, plant, monkeypatch):
         run([database], UNTIL_FOUND)
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
-@pytest.mark.parametrize("plant", FINDABLE_IN_ONE_STATEMENT, ids=lambda plant: plant.__name__)
-def test_a_planted_bug_is_found_where_a_grab_is_one_statement(run, database, plant, monkeypatch):
-    plant(monkeypatch)
+def test_a_uniqkey_without_a_home_is_found(run, two_databases, monkeypatch):
+    no_home(monkeypatch)
 
     with pytest.raises(AssertionError):
-        run([database], UNTIL_FOUND)
+        run(two_databases, UNTIL_FOUND)
