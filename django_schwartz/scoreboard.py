@@ -3,15 +3,17 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db.models.functions import Coalesce
 
 from django_schwartz.dialects import ServerTime
+from django_schwartz.exceptions import one_line
 from django_schwartz.identity import process_name
 from django_schwartz.memory import resident_bytes
 from django_schwartz.models import Job, WorkerProcess
+from django_schwartz.serializers import storable_text
 
 #: Seconds between two beats.
 BEAT_SECONDS = 10
@@ -25,6 +27,7 @@ TOLD = 50
 class Scoreboard:
     """This process's row in one database. The clock (seconds) is given, for tests to decide.
 
+    `causes` gives the queue databases that cannot be used, and why, by alias.
     Beats of one process are for one thread. They raise what the database raises: nothing depends on
     a beat.
     """
@@ -34,10 +37,12 @@ class Scoreboard:
         using: str,
         *,
         abilities: Sequence[str],
+        causes: Callable[[], Mapping[str, Exception]] = dict,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.using = using
         self._abilities = list(abilities[:TOLD])
+        self._causes = causes
         self._clock = clock
         self._forget_at = clock()
 
@@ -51,6 +56,7 @@ class Scoreboard:
             "beat_at": ServerTime(),
             "abilities": self._abilities,
             "jobs": _told(jobs),
+            "away": {alias: storable_text(one_line(e)) for alias, e in self._causes().items()},
             "memory": resident_bytes(),
         }
         if not self._row.update(**told):

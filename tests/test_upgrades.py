@@ -15,7 +15,7 @@ from tests.app.models import Trace
 from tests.waiting import until
 
 #: Those after the first.
-LATER = "0002_scoreboard, 0003_room_to_grab"
+LATER = "0002_scoreboard, 0003_room_to_grab, 0004_away"
 
 
 @pytest.fixture

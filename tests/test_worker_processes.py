@@ -44,6 +44,18 @@ def test_a_beat_tells_who_works_and_what_it_can_do(scoreboard, client):
     assert row.memory > 1_000_000
 
 
+def test_a_beat_tells_which_other_databases_are_away_and_why(database):
+    causes = {"queue2": OSError("no route\nto\0 host")}
+
+    Scoreboard(database, abilities=[], causes=lambda: causes).beat()
+    told = WorkerProcess.objects.get().away
+    causes.clear()
+    Scoreboard(database, abilities=[], causes=lambda: causes).beat()
+
+    assert told == {"queue2": "no route to\\x00 host"}
+    assert WorkerProcess.objects.get().away == {}
+
+
 def test_a_beat_tells_of_the_jobs_being_performed_the_longest_first(scoreboard, client, database):
     jobs = [client.lookup_job(client.dispatch_async(name)) for name in ("Mail", "Index")]
     for job in jobs:

@@ -16,13 +16,23 @@ from django_schwartz.models import WorkerProcess
 
 @admin.register(WorkerProcess)
 class WorkerProcessAdmin(ReadOnlyAdmin):
-    list_display = ("name", "state", "performs", "can_do", "held", "started_at", "beat_at")
+    list_display = (
+        "name",
+        "state",
+        "performs",
+        "can_do",
+        "cannot_use",
+        "held",
+        "started_at",
+        "beat_at",
+    )
     fields = (
         ("host", "pid"),
         ("state", "held"),
         ("started_at", "beat_at"),
         "shown_jobs",
         "shown_abilities",
+        "shown_away",
     )
     ordering = ["name"]
 
@@ -46,6 +56,10 @@ class WorkerProcessAdmin(ReadOnlyAdmin):
     def can_do(self, process: Any) -> str:
         return enumerated([str(name) for name in process.abilities or []]) or NOTHING
 
+    @admin.display(description="databases away")
+    def cannot_use(self, process: Any) -> str:
+        return enumerated(sorted(process.away or {})) or NOTHING
+
     @admin.display(description="memory")
     def held(self, process: Any) -> str:
         return NOTHING if process.memory is None else filesizeformat(process.memory)
@@ -57,6 +71,11 @@ class WorkerProcessAdmin(ReadOnlyAdmin):
     @admin.display(description="abilities")
     def shown_abilities(self, process: Any) -> str:
         return preformatted("\n".join(map(str, process.abilities or [])) or None)
+
+    @admin.display(description="databases away")
+    def shown_away(self, process: Any) -> str:
+        lines = [f"{alias}: {why}" for alias, why in sorted((process.away or {}).items())]
+        return preformatted("\n".join(lines) or None)
 
 
 def _line(job: dict[str, Any]) -> str:

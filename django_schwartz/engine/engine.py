@@ -234,7 +234,11 @@ class Engine:
         beat = Beat(
             self._holds,
             self._settlers[alias],
-            Scoreboard(alias, abilities=self._client.abilities()),
+            Scoreboard(
+                alias,
+                abilities=self._client.abilities(),
+                causes=lambda: self._client.databases.causes,
+            ),
             lease_seconds=self._terms.lease_seconds,
             on_stuck=self._give_up,
         )

@@ -38,6 +38,8 @@ class WorkerProcess(models.Model):
     abilities = models.JSONField(null=True)
     #: What it performs: a list of {"handle", "funcname", "seconds"}, the longest first.
     jobs = models.JSONField(null=True)
+    #: Why it cannot use other queue databases: what went wrong, by alias.
+    away = models.JSONField(null=True)
     #: Bytes of memory that it holds.
     memory = models.BigIntegerField(null=True)
     #: Whether it wants to be told of new jobs. Its Ears write this, where that matters.

@@ -41,6 +41,16 @@ def test_a_page_tells_the_state(browser, process, fields, state):
     assert f">{state}<" in text_of(browser.get(page_of(WorkerProcess, "a:1")))
 
 
+def test_a_list_tells_which_databases_are_away_and_a_page_why(browser, process):
+    process("a:1", away={"queue2": "<b>connection refused"})
+
+    listed = text_of(browser.get(list_of(WorkerProcess)))
+    shown = text_of(browser.get(page_of(WorkerProcess, "a:1")))
+
+    assert ">queue2<" in listed
+    assert "queue2: &lt;b&gt;connection refused" in shown
+
+
 def test_a_page_tells_of_memory_and_abilities(browser, process):
     process("a:1", memory=50 * 1024**2, abilities=["Mail", "Index"])
 

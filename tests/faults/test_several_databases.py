@@ -11,7 +11,7 @@ from django.db import connections
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.exceptions import InvalidHandle
-from django_schwartz.models import ExitStatus, Job, JobHandle
+from django_schwartz.models import ExitStatus, Job, JobHandle, WorkerProcess
 from tests.engine.conftest import Running
 from tests.threads import in_threads
 from tests.waiting import until
@@ -122,6 +122,23 @@ def test_a_dead_one_of_three_refuses_no_dispatch_and_delays_no_job_of_the_others
     await_all(load.handles, three)
     assert max(map(longest_wait, three[:2])) < 1
     assert load.slowest < 1
+
+
+def test_worker_processes_tell_which_one_is_dead_and_why(broken, three, start):
+    def away():
+        rows = WorkerProcess.objects.using(three[0])
+        return [told for told in rows.values_list("away", flat=True) if told is not None]
+
+    start("--processes", 1)
+    until(lambda: away() == [{}])
+    broken.down("crash")
+    until(lambda: away() != [{}])  # a beat tells of it every ten seconds
+    [told] = away()
+    broken.up()
+    until(lambda: away() == [{}])
+
+    assert list(told) == ["broken"]
+    assert told["broken"]
 
 
 def test_a_frozen_one_of_three_delays_no_job_of_the_others_for_longer_than_the_deadline(
