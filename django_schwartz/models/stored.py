@@ -139,13 +139,13 @@ class StoredJob(QuicklyMade):
     def leases(self) -> tuple[int, ...]:
         """What the row's grabbed_until may be while the job is held, in UNIX seconds.
 
-        As it was read, and as a renewal makes it.
+        As it was last known, and as a renewal under way makes it.
         """
         return self.read_lease, *self._renewal
 
     @property
     def read_lease(self) -> int:
-        """The lease as it was read, or as it was before a release that was rolled back."""
+        """The same but for the renewal: as it was read, or as a release that stands left it."""
         for lease, release in self._released:
             if not release.holds:
                 return lease
