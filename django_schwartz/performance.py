@@ -49,25 +49,36 @@ def grab_by_grab_for(job: Job, alias: str, lease: Lease, grab: Grab) -> list[Job
     return grab(lease)
 
 
-async def perform_async(job: Job, *, grab_along: GrabAlong = grab_by_grab_for) -> None:
+def begin_at_once() -> bool:
+    return True
+
+
+async def perform_async(
+    job: Job,
+    *,
+    begin: Callable[[], bool] = begin_at_once,
+    grab_along: GrabAlong = grab_by_grab_for,
+) -> None:
     """The same for a worker whose work() is a coroutine, in a task of its own."""
-    await Performance(job, registry[job.funcname], grab_along).run_async()
+    await Performance(job, registry[job.funcname], begin, grab_along).run_async()
 
 
 def perform(
     job: Job,
     *,
+    begin: Callable[[], bool] = begin_at_once,
     grab_along: GrabAlong = grab_by_grab_for,
     connection: BaseDatabaseWrapper | None = None,
 ) -> None:
     """Have the job's worker perform it.
 
+    `begin` is called right before the worker's code is: if it says no, the job is given back.
     `connection` is this thread's to the job's database, where the caller has it at hand.
     Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job.
     Raises UnknownFunction before anything is done, StopNow when the process was told to stop at
     once, and database errors when an outcome could not be recorded; the lease then ends by itself.
     """
-    Performance(job, registry[job.funcname], grab_along, connection).run()
+    Performance(job, registry[job.funcname], begin, grab_along, connection).run()
 
 
 class Afterwards:
@@ -98,10 +109,12 @@ class Performance:
         self,
         job: Job,
         worker: type[Worker],
+        begin: Callable[[], bool],
         grab_along: GrabAlong,
         connection: BaseDatabaseWrapper | None = None,
     ) -> None:
         self.job = job
+        self._begin = begin
         self._grab_along = grab_along
         self._connection = connection
         self.worker = worker
@@ -128,6 +141,9 @@ class Performance:
     def _perform(self) -> None:
         if fails_as_crashed(self.job) or fails_as_unreadable(self.job):
             return
+        if not self._may_begin():
+            self.job.give_back()
+            return
         try:
             error = self._work()
         except StopNow:
@@ -138,6 +154,10 @@ class Performance:
                 self._give_back(self.held[1:])
             raise
         self._conclude(error)
+
+    def _may_begin(self) -> bool:
+        """Whether it is held still, now that all else is done which may have taken a while."""
+        return not self.job.is_lost and self._begin()
 
     def _conclude(self, error: BaseException | None) -> None:
         """See to it that each job has a verdict, now that the worker is done."""
@@ -154,6 +174,9 @@ class Performance:
         if self.job.is_lapsed and await sync_to_async(fails_as_crashed)(self.job):
             return
         if fails_as_unreadable(self.job):
+            return
+        if not self._may_begin():
+            await sync_to_async(self.job.give_back)()
             return
         self.job.begin()
         try:

@@ -146,10 +146,12 @@ class Crew:
         self, job: Job, connection: BaseDatabaseWrapper, stop_this: Callable[[], object]
     ) -> None:
         try:
-            if self._holds.begin(job, stop_this):
-                perform(job, grab_along=self._grab_along, connection=connection)
-            else:
-                job.give_back()
+            perform(
+                job,
+                begin=partial(self._holds.begin, job, stop_this),
+                grab_along=self._grab_along,
+                connection=connection,
+            )
         except (AnyDatabaseError, UnknownFunction):
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:

@@ -98,10 +98,10 @@ class Holds:
     def begin(self, job: Job, interrupt: Callable[[], object]) -> bool:
         """Note that the job is performed now; `interrupt` has it stop, from another thread.
 
-        False, and nothing is noted, if it is lost, or its lease over: somebody else may have it.
+        False, and nothing is noted, if its lease is over: somebody else may have it.
         """
         hold, now = self._holds[id(job)], self._clock()
-        if job.is_lost or now > hold.lease_ends:
+        if now > hold.lease_ends:
             return False
         hold.interrupt, hold.begun_at = interrupt, now
         self._begun[id(job)] = hold

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job
 from django_schwartz.performance import GrabAlong, perform_async
@@ -91,11 +89,10 @@ class Loop:
 
     async def _perform(self, job: Job) -> None:
         task: Any = asyncio.current_task()
+        stop_this = partial(self._loop.call_soon_threadsafe, task.cancel)
+        begin = partial(self._holds.begin, job, stop_this)
         try:
-            if self._holds.begin(job, partial(self._loop.call_soon_threadsafe, task.cancel)):
-                await perform_async(job, grab_along=self._grab_along)
-            else:
-                await sync_to_async(job.give_back)()
+            await perform_async(job, begin=begin, grab_along=self._grab_along)
         except Exception:
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:

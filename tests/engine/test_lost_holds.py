@@ -12,6 +12,7 @@ from django_schwartz.engine import SIZE, Ledger
 from django_schwartz.engine.crew import Crew
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.loop import Loop
+from django_schwartz.models import Job
 from django_schwartz.performance import grab_by_grab_for
 from tests.rows import end_lease, lease_elsewhere, row_of
 from tests.waiting import until
@@ -118,3 +119,42 @@ def test_a_job_whose_lease_is_over_is_given_back_rather_than_begun(
 
     assert begun == []
     assert row_of(job.handle)["grabbed_until"] is None
+
+
+@pytest.fixture
+def lapsed(client, job, holds):
+    """The job, held again after its lease had lapsed: its worker's death is to be counted first."""
+    end_lease(job.handle)
+    again = client.find_job_for_workers()
+    holds.add(again, lease_seconds=3, leased_at=0, grab_for=100)
+    return again
+
+
+def test_a_job_whose_lease_ends_while_a_death_is_counted_is_given_back_rather_than_begun(
+    put_before, lapsed, begun, now, monkeypatch
+):
+    add_failure = Job.add_failure
+
+    def wait_for_the_database(job, message):
+        now[0] = 2.1
+        return add_failure(job, message)
+
+    monkeypatch.setattr(Job, "add_failure", wait_for_the_database)
+
+    put_before(lapsed)
+
+    assert begun == []
+    assert row_of(lapsed.handle)["grabbed_until"] is None
+    assert lapsed.handle.failures == 1
+
+
+def test_a_job_that_is_found_to_be_lost_when_a_death_is_counted_is_not_begun(
+    put_before, lapsed, begun
+):
+    lease_elsewhere(lapsed.handle)
+
+    put_before(lapsed)
+
+    assert begun == []
+    assert row_of(lapsed.handle)["grabbed_by"] == "elsewhere:1:1"
+    assert lapsed.handle.failures == 0
