@@ -34,6 +34,10 @@ class Overdue(BaseException):
     """The job took longer than its grab_for, and has failed; its code is left where it is."""
 
 
+class NotHeld(Exception):
+    """The job's lease was over before its worker's code was called."""
+
+
 class StopNow(BaseException):
     """The process must end before the job does; user code that runs is left where it is."""
 
@@ -141,11 +145,11 @@ class Performance:
     def _perform(self) -> None:
         if fails_as_crashed(self.job) or fails_as_unreadable(self.job):
             return
-        if not self._may_begin():
-            self.job.give_back()
-            return
         try:
             error = self._work()
+        except NotHeld:
+            self.job.give_back()
+            return
         except StopNow:
             self._give_back(self.held)
             raise
@@ -227,6 +231,8 @@ class Performance:
         return error
 
     def _call(self) -> BaseException | None:
+        if not self._may_begin():
+            raise NotHeld
         self.job.begin()
         try:
             self.is_in_user_code = True

@@ -5,7 +5,7 @@ from array import array
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import connections, transaction
 
 from django_schwartz import Worker, register
 from django_schwartz.engine import SIZE, Ledger
@@ -13,7 +13,8 @@ from django_schwartz.engine.crew import Crew
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.loop import Loop
 from django_schwartz.models import Job
-from django_schwartz.performance import grab_by_grab_for
+from django_schwartz.performance import grab_by_grab_for, perform
+from django_schwartz.worker import registry
 from tests.rows import end_lease, lease_elsewhere, row_of
 from tests.waiting import until
 
@@ -146,6 +147,25 @@ def test_a_job_whose_lease_ends_while_a_death_is_counted_is_given_back_rather_th
     assert begun == []
     assert row_of(lapsed.handle)["grabbed_until"] is None
     assert lapsed.handle.failures == 1
+
+
+def test_a_job_whose_lease_ends_while_its_transaction_begins_is_given_back_rather_than_begun(
+    holds, job, begun, now, monkeypatch
+):
+    enter = transaction.Atomic.__enter__
+
+    def wait_for_the_database(block):
+        enter(block)
+        now[0] = 2.1
+
+    monkeypatch.setattr(registry["Mail"], "atomic", True)
+    monkeypatch.setattr(transaction.Atomic, "__enter__", wait_for_the_database)
+    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+
+    perform(job, begin=lambda: holds.begin(job, lambda: None))
+
+    assert begun == []
+    assert row_of(job.handle)["grabbed_until"] is None
 
 
 def test_a_job_that_is_found_to_be_lost_when_a_death_is_counted_is_not_begun(
