@@ -18,6 +18,7 @@ from django_schwartz.engine import SIZE, Entry, Ledger
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job
 from django_schwartz.signals import printable
+from django_schwartz.wakeup import announce_release
 
 logger = logging.getLogger("django_schwartz")
 
@@ -157,6 +158,7 @@ def _release_grab(alias: str, pid: int, number: int) -> None:
     )
     for ending in (f":{number}", f":{number}{LAPSED}"):
         mine.filter(grabbed_by__endswith=ending).update(grabbed_until=0)
+    announce_release(connections[alias])
 
 
 def _charge(entry: Entry, how: str) -> None:

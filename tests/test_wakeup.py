@@ -6,6 +6,9 @@ import time
 import pytest
 from django.db import connections, transaction
 
+from django_schwartz import Worker, register
+from django_schwartz.aftermath import Aftermath
+from django_schwartz.engine import Entry
 from django_schwartz.models import Job, WorkerProcess
 from django_schwartz.wakeup import Ears, announce
 from django_schwartz.wakeup.inotify import FileWatch
@@ -15,6 +18,10 @@ from tests.threads import in_threads
 
 #: On MariaDB the workers poll.
 pytestmark = pytest.mark.only_on("sqlite", "postgresql")
+
+
+class Again(Worker):
+    max_retries = 5
 
 
 @pytest.fixture
@@ -97,6 +104,37 @@ def test_a_dispatch_in_a_transaction_wakes_it_after_the_commit(ears, client, dat
 
 def test_a_dispatch_of_many_wakes_it(ears, client, elsewhere):
     elsewhere(lambda: client.dispatch_jobs([Job(funcname="Anything") for _ in range(3)]))
+
+    assert ears.wait(4)
+
+
+@pytest.mark.parametrize(
+    "release",
+    [Job.failed, Job.give_back, lambda job: Job.objects.release([job])],
+    ids=["a retry", "given back", "released"],
+)
+def test_a_job_that_becomes_free_wakes_it(client, database, ears_of, elsewhere, release):
+    register(Again)
+    client.dispatch_async("Again")
+    job = client.find_job_for_workers(["Again"])
+    ears = ears_of(database)
+    listen_well(ears)
+
+    elsewhere(lambda: release(job))
+
+    assert ears.wait(4)
+
+
+@pytest.mark.parametrize("has_begun", [True, False], ids=["charged", "not begun"])
+def test_a_job_of_a_dead_process_wakes_it(client, database, ears_of, elsewhere, has_begun):
+    register(Again)
+    client.dispatch_async("Again")
+    job = client.find_job_for_workers(["Again"])
+    entry = Entry(job.jobid, database, job.grabs, job.leases, has_begun)
+    ears = ears_of(database)
+    listen_well(ears)
+
+    elsewhere(lambda: Aftermath([database], lease_seconds=60).of_death([entry], "signal 9"))
 
     assert ears.wait(4)
 

@@ -17,6 +17,7 @@ from django_schwartz.exceptions import DuplicateJob, LeaseLost
 from django_schwartz.models.arg import arg_as_read, is_arg_changed
 from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.rows import checked_arg
+from django_schwartz.wakeup import announce_release
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
@@ -239,6 +240,7 @@ def _release(job: "Job", outcome: Outcome) -> None:
         values |= _what_the_worker_left(job)
     if not job.as_read().update(**values):
         raise LeaseLost
+    announce_release(job.driver)
 
 
 def _what_the_worker_left(job: "Job") -> dict[str, Any]:

@@ -28,7 +28,7 @@ from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
-from django_schwartz.wakeup import announce_dispatch
+from django_schwartz.wakeup import announce_dispatch, announce_release
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
@@ -232,7 +232,10 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def release(self, jobs: "Iterable[HeldJob]") -> int:
         """Give back jobs that are held, for anybody to grab at once; tells how many were."""
-        return self.held(jobs).update(grabbed_until=0)
+        released = self.held(jobs).update(grabbed_until=0)
+        if released:
+            announce_release(connections[self.db])
+        return released
 
     def grab(self, lease: Lease, *, limit: int = 1, look_at: int = 50) -> "list[Job]":
         """Lease up to `limit` of these jobs, in their order, and return them as the holder's.

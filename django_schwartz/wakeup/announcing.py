@@ -23,7 +23,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_schwartz.dialects import IDLE_WORKER
 from django_schwartz.transactions import is_manual
 
-__all__ = ["CHANNEL", "PATIENCE_SECONDS", "announce", "announce_dispatch"]
+__all__ = ["CHANNEL", "PATIENCE_SECONDS", "announce", "announce_dispatch", "announce_release"]
 
 logger = logging.getLogger("django_schwartz")
 
@@ -87,3 +87,8 @@ def announce_dispatch(
         announcement = _pending[connection] = Announcement(connection.alias, began=began)
     announcement.is_due |= has_seen_idle
     transaction.on_commit(announcement, using=connection.alias, robust=True)
+
+
+def announce_release(connection: BaseDatabaseWrapper) -> None:
+    """The same for jobs that nobody holds any more: an idle worker asks anew when one is due."""
+    announce_dispatch(connection, began=time.monotonic(), has_seen_idle=True)
