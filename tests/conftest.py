@@ -17,6 +17,7 @@ from django_schwartz.apps import make_functions
 from django_schwartz.client import TheSchwartz
 from django_schwartz.databases import known_deaths
 from django_schwartz.models import FuncMap
+from django_schwartz.wakeup import announcing
 from tests import router
 from tests import settings as test_settings
 from tests.cases import run_case
@@ -211,6 +212,12 @@ def _own_options(monkeypatch):
     """Deadlines that a worker in this process gives its connections end with the test."""
     for settings in connections.settings.values():
         monkeypatch.setitem(settings, "OPTIONS", {**settings.get("OPTIONS", {})})
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """However slow this machine is, no dispatch takes so long that it looks for idle workers again."""
+    monkeypatch.setattr(announcing, "PATIENCE_SECONDS", 60)
 
 
 @pytest.fixture

@@ -56,6 +56,10 @@ def server_moment(alias):
         return UnixMicrosecondField().moment(cursor.fetchone()[0])
 
 
+#: What wakes the idle workers, if there are any, after a job has become free.
+WAKE = {"sqlite": [], "postgresql": ["SELECT"], "mysql": []}
+
+
 @contextmanager
 def statements(alias):
     """The first word of each statement that the block sends to the database."""

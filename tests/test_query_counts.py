@@ -11,9 +11,8 @@ from django_schwartz.dialects import ServerTime
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from django_schwartz.retention import purge
 from django_schwartz.stats import nobody_can_do
-from django_schwartz.wakeup import announcing
 from django_schwartz.worker import registry
-from tests.rows import GRAB, LOOK, statements
+from tests.rows import GRAB, LOOK, WAKE, statements
 
 
 class Keep(Worker):
@@ -40,10 +39,8 @@ def _workers(database):
 
 
 @pytest.fixture
-def sent(database, monkeypatch):
+def sent(database, patient):
     """What a call sends to the database: the first word of each statement."""
-    # However slow this machine is, no dispatch takes so long that it looks for idle workers again.
-    monkeypatch.setattr(announcing, "PATIENCE_SECONDS", 60)
 
     def send(call):
         with statements(database) as words:
@@ -242,10 +239,12 @@ def test_completing_a_job_whose_exit_status_is_kept(grabbed, sent):
     assert sent(job.completed) == ["BEGIN", "DELETE", "INSERT", "COMMIT"]
 
 
-def test_a_failure_that_will_be_retried(grabbed, sent):
+def test_a_failure_that_will_be_retried(grabbed, sent, database):
     job = grabbed(Keep)
 
-    assert sent(lambda: job.failed("no")) == ["SELECT", "BEGIN", "UPDATE", "INSERT", "COMMIT"]
+    words = sent(lambda: job.failed("no"))
+
+    assert words == ["SELECT", "BEGIN", "UPDATE", "INSERT", "COMMIT", *WAKE[database]]
 
 
 def test_a_failure_that_will_not_be_retried(grabbed, sent):
@@ -263,16 +262,18 @@ def test_a_permanent_failure(grabbed, sent):
     assert sent(lambda: job.permanent_failure("no")) == ["BEGIN", "DELETE", "INSERT", "COMMIT"]
 
 
-def test_declining_until_a_time(grabbed, sent):
+def test_declining_until_a_time(grabbed, sent, database):
     job = grabbed(Keep)
 
-    assert sent(lambda: job.declined(timedelta(hours=1))) == ["BEGIN", "UPDATE", "COMMIT"]
+    words = sent(lambda: job.declined(timedelta(hours=1)))
+
+    assert words == ["BEGIN", "UPDATE", "COMMIT", *WAKE[database]]
 
 
-def test_giving_a_job_back(grabbed, sent):
+def test_giving_a_job_back(grabbed, sent, database):
     job = grabbed(Keep)
 
-    assert sent(job.give_back) == ["BEGIN", "UPDATE", "COMMIT"]
+    assert sent(job.give_back) == ["BEGIN", "UPDATE", "COMMIT", *WAKE[database]]
 
 
 @pytest.mark.parametrize("children", [1, 10, 1000, 1001])

@@ -10,6 +10,8 @@ from django_schwartz.models import Job
 from tests.app import tasks
 from tests.rows import statements
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 UNFIT = {
     "NUL": "a\0b",
     "NUL in a key": {"a\0": 1},

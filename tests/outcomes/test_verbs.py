@@ -7,7 +7,7 @@ import pytest
 from django_schwartz.fields import unix_seconds
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from tests.outcomes.verdicts import VERDICTS
-from tests.rows import row_of, rows, statements
+from tests.rows import WAKE, row_of, rows, statements
 
 
 def changes(before, after):
@@ -113,7 +113,7 @@ def test_failed_with_a_retry_left_is_one_transaction(job, database):
     with statements(database) as sent:
         job.failed("why")
 
-    assert sent == ["SELECT", "BEGIN", "UPDATE", "INSERT", "COMMIT"]
+    assert sent == ["SELECT", "BEGIN", "UPDATE", "INSERT", "COMMIT", *WAKE[database]]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_declined_until_a_time_is_one_transaction(job, database):
     with statements(database) as sent:
         job.declined(1_900_000_000)
 
-    assert sent == ["BEGIN", "UPDATE", "COMMIT"]
+    assert sent == ["BEGIN", "UPDATE", "COMMIT", *WAKE[database]]
 
 
 # replace_with
