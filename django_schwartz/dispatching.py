@@ -1,6 +1,6 @@
 """Dispatching: which database takes the jobs that a client is given, and how they get there."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,7 +55,9 @@ def _key_of(job: Job) -> tuple[str, str]:
     return names[0] or "", names[1] or ""
 
 
-def _check_jobs(jobs: Iterable[object]) -> None:
+def _check_jobs(jobs: Sequence[object]) -> None:
+    if len(set(map(id, jobs))) < len(jobs):
+        raise ValueError("dispatch_jobs takes different Jobs: one of these is there twice.")
     for job in jobs:
         if not isinstance(job, Job):
             raise TypeError(

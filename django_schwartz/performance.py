@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_schwartz.dialects import Lease
 from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.models import Job, Outcome
+from django_schwartz.models.outcome import patiently
 from django_schwartz.signals import printable
 from django_schwartz.worker import Worker, current_job, registry
 
@@ -321,9 +322,10 @@ def fails_as_crashed(job: Job) -> bool:
     """
     if not job.is_lapsed:
         return False
-    if job.failures + 1 > job.crash_retries:
+    failures = patiently(job, lambda: job.failures)
+    if failures + 1 > job.crash_retries:
         return job.permanent_failure(LAPSED_LEASE)
-    job.add_failure(LAPSED_LEASE)
+    patiently(job, lambda: job.add_failure(LAPSED_LEASE))
     return False
 
 

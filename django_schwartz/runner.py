@@ -15,6 +15,7 @@ from django_schwartz.client import TheSchwartz
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.lookout import Lookout
 from django_schwartz.models import Job
+from django_schwartz.os_signals import dump_stacks
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
 from django_schwartz.upgrades import Latecomers
@@ -131,7 +132,10 @@ class Runner:
 
 @contextmanager
 def stopping_on_signals(runner: Runner) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the runner; a second one releases the running job: StopNow."""
+    """SIGTERM and SIGINT stop the runner; a second one releases the running job: StopNow.
+
+    SIGUSR1 tells where its threads are.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         performance = Performance.current()
@@ -140,7 +144,12 @@ def stopping_on_signals(runner: Runner) -> Iterator[None]:
         logger.info("%s: finishing what runs", signal.Signals(number).name)
         runner.stop()
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers: dict[int, Callable[[int, FrameType | None], object]] = {
+        signal.SIGTERM: stop,
+        signal.SIGINT: stop,
+        signal.SIGUSR1: lambda number, _: dump_stacks(number),
+    }
+    previous = {number: signal.signal(number, handlers[number]) for number in handlers}
     try:
         yield
     finally:

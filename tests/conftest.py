@@ -216,7 +216,7 @@ def _own_options(monkeypatch):
 
 @pytest.fixture
 def patient(monkeypatch):
-    """However slow this machine is, no dispatch takes so long that it looks for idle workers again."""
+    """However slow this machine is, no dispatch looks for idle workers again."""
     monkeypatch.setattr(announcing, "PATIENCE_SECONDS", 60)
 
 

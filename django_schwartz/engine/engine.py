@@ -27,7 +27,7 @@ from django_schwartz.engine.ledger import Farewell, Ledger
 from django_schwartz.engine.loop import Loop
 from django_schwartz.engine.poller import Poller
 from django_schwartz.engine.scouts import Scouts
-from django_schwartz.engine.settler import Settler
+from django_schwartz.engine.settler import Settler, is_away, pauses
 from django_schwartz.exceptions import one_line
 from django_schwartz.lookout import Lookout
 from django_schwartz.memory import resident_bytes
@@ -346,10 +346,17 @@ class Engine:
             self._settlers[alias].call(partial(self._release, alias, mine))
 
     def _release(self, alias: str, jobs: list[Job]) -> None:
-        try:
-            _release(alias, jobs, within_seconds=self._terms.lease_seconds)
-        except AnyDatabaseError as error:
-            logger.warning("%d jobs were not given back: %s", len(jobs), printable(error))
+        """Until their leases end: what is not given back by then is taken for a death's."""
+        for pause in pauses():
+            try:
+                _release(alias, jobs, within_seconds=self._terms.lease_seconds)
+                break
+            except AnyDatabaseError as error:
+                is_held = any(map(self._holds.is_held, jobs))
+                if self._stopping.is_set() or not is_held or not is_away(alias, error):
+                    logger.warning("%d jobs were not given back: %s", len(jobs), printable(error))
+                    break
+            time.sleep(pause)
         self._holds.drop(jobs)
 
     def _finish(self, farewell: Farewell) -> None:

@@ -179,6 +179,10 @@ class Holds:
         hold = self._holds.get(id(job))
         return hold.lease_ends if hold else 0
 
+    def is_held(self, job: Job) -> bool:
+        """Whether nobody else can have the job yet."""
+        return self._clock() < self.lease_ends(job)
+
     def performed(self) -> list[Job]:
         """The jobs that are being performed."""
         return [hold.job for hold in list(self._begun.values())]

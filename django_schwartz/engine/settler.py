@@ -119,7 +119,7 @@ class Settler:
     def _settle_together(self, settlements: list[Settlement]) -> bool:
         """Record these departures; False if the database will not have them like that."""
         was_interrupted = False
-        for pause in _pauses():
+        for pause in pauses():
             try:
                 with within(self._patience_of(settlements), connections[self._using]):
                     gone = settle_together(self._using, settlements)
@@ -133,7 +133,7 @@ class Settler:
             time.sleep(pause)
         if was_interrupted:
             # Within its lease nobody else could take it: it was this settler, before that.
-            gone |= {entry.job.jobid for entry in settlements if self._is_held(entry.job)}
+            gone |= {entry.job.jobid for entry in settlements if self._holds.is_held(entry.job)}
         self._holds.drop([entry.job for entry in settlements])
         tell_finished((job, x, job.runtime) for job, x in settlements if job.jobid in gone)
         for job, _ in settlements:
@@ -156,18 +156,15 @@ class Settler:
             job.become_lost()
 
     def _are_held(self, settlements: list[Settlement]) -> bool:
-        return any(self._is_held(settlement.job) for settlement in settlements)
+        return any(self._holds.is_held(settlement.job) for settlement in settlements)
 
     def _patience_of(self, settlements: list[Settlement]) -> float:
         """Seconds to wait for an answer: what leaves time to ask again before a lease ends."""
         ends = max(self._holds.lease_ends(settlement.job) for settlement in settlements)
         return max(LEAST_PATIENCE, (ends - time.monotonic()) / 2)
 
-    def _is_held(self, job: Job) -> bool:
-        return time.monotonic() < self._holds.lease_ends(job)
 
-
-def _pauses() -> Iterable[float]:
+def pauses() -> Iterable[float]:
     yield from PAUSES
     while True:
         yield PAUSES[-1]

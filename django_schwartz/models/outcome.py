@@ -22,8 +22,8 @@ from django_schwartz.wakeup import announce_release
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
 
-#: Seconds between attempts to record an outcome while the database is away.
-PAUSES = (0, 0.1, 0.3, 1, 3, 10)
+#: Seconds between attempts to record an outcome while the database is away: half a minute in all.
+PAUSES = (0, 0.1, 0.3, *[1] * 30)
 
 
 #: What the exit status keeps of a job.
