@@ -203,3 +203,13 @@ def test_what_is_no_job_is_refused_and_nothing_is_queued(client, what, before):
         client.dispatch_jobs(iter(jobs))
 
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_one_and_the_same_job_is_not_dispatched_twice(client, kind):
+    job = Job(funcname="Twice")
+
+    with pytest.raises(ValueError, match="there twice"):
+        client.dispatch_jobs(kind([job, job]))
+
+    assert not Job.objects.exists()

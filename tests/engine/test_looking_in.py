@@ -43,6 +43,18 @@ def test_sigusr1_shows_where_every_thread_is(start, sleeper):
     assert running.stop() == 0
 
 
+def test_sigusr1_does_not_end_a_runner_without_processes(start, sleeper):
+    handle, pid_of = sleeper(2)
+    running = start("--processes", 0)
+    pid_of()
+
+    running.send_signal(signal.SIGUSR1)
+    running.wait_for('time.sleep(job.arg["seconds"])')
+    until(lambda: not handle.is_pending)
+
+    assert running.stop() == 0
+
+
 def test_processes_tell_what_they_do(start):
     pytest.importorskip("setproctitle")
     titles = ["runschwartz: worker 1", "runschwartz: worker 2"]

@@ -5,15 +5,16 @@ from array import array
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
 from django_schwartz import Worker, register
+from django_schwartz.dialects import dialect_of
 from django_schwartz.engine import SIZE, Ledger
 from django_schwartz.engine.crew import Crew
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.loop import Loop
 from django_schwartz.models import Job
-from django_schwartz.performance import grab_by_grab_for, perform
+from django_schwartz.performance import LAPSED_LEASE, grab_by_grab_for, perform
 from django_schwartz.worker import registry
 from tests.rows import end_lease, lease_elsewhere, row_of
 from tests.waiting import until
@@ -178,3 +179,23 @@ def test_a_job_that_is_found_to_be_lost_when_a_death_is_counted_is_not_begun(
     assert begun == []
     assert row_of(lapsed.handle)["grabbed_by"] == "elsewhere:1:1"
     assert lapsed.handle.failures == 0
+
+
+def test_a_death_is_counted_over_a_new_connection_where_the_old_one_was_cut(
+    put_before, lapsed, begun, monkeypatch
+):
+    add_failure, broken = Job.add_failure, []
+
+    def add_failure_once_cut(job, message):
+        if not broken:
+            broken.append(job)
+            raise OperationalError("server closed the connection unexpectedly")
+        return add_failure(job, message)
+
+    monkeypatch.setattr(Job, "add_failure", add_failure_once_cut)
+    monkeypatch.setattr(dialect_of(lapsed.driver), "is_unavailable", lambda *_: True)
+
+    put_before(lapsed)
+
+    assert begun == [lapsed]
+    assert lapsed.handle.failure_log.count(LAPSED_LEASE) == 1

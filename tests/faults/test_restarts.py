@@ -8,7 +8,7 @@ from django.db import connections
 
 from django_schwartz import Worker, register
 from django_schwartz.client import TheSchwartz
-from django_schwartz.models import Job
+from django_schwartz.models import Error, Job
 from tests.waiting import until
 
 pytestmark = pytest.mark.only_on("postgresql")
@@ -54,6 +54,59 @@ def test_an_outcome_waits_for_the_server(broken, working):
         until(lambda: not Job.objects.using("broken").exists())
 
     assert performed == ["once"]
+    assert handle.exit_status == 0
+
+
+def test_what_was_grabbed_ahead_is_given_back_when_the_server_is_back(broken, working):
+    performed = []
+
+    @register
+    class Ahead(Worker):
+        def work(self, job):
+            time.sleep(0.2)
+            performed.append(job.arg)
+            job.completed()
+
+    client = TheSchwartz(["broken"])
+    client.dispatch_jobs([Job(funcname="Ahead", arg=n) for n in range(60)])
+    connections["broken"].close()
+
+    with working("broken", "Ahead", lease_seconds=60):
+        until(lambda: len(performed) > 4)
+        broken.down("fast")
+        time.sleep(2)
+        broken.up()
+        until(lambda: not Job.objects.using("broken").exists(), 30)
+
+    assert sorted(performed) == list(range(60))
+    assert not Error.objects.using("broken").exists()
+
+
+def test_a_failure_outlasts_a_server_that_is_away_for_long(broken, working):
+    failed = []
+
+    @register
+    class Late(Worker):
+        max_retries = 3
+        keep_exit_status_for = 100
+
+        def work(self, job):
+            if job.failures:
+                job.completed()
+            else:
+                broken.down("immediate")
+                failed.append(job.failed("not yet"))
+
+    handle = TheSchwartz(["broken"]).dispatch_async("Late")
+    connections["broken"].close()
+
+    with working("broken", "Late", lease_seconds=60):
+        until(lambda: failed)
+        time.sleep(17)
+        broken.up()
+        until(lambda: not Job.objects.using("broken").exists(), 20)
+
+    assert handle.failure_log == ["not yet"]
     assert handle.exit_status == 0
 
 
