@@ -240,7 +240,7 @@ def reuse_numbers(database):
     "dispatch",
     [
         lambda client: client.dispatch_async("feedmajor"),
-        lambda client: client.dispatch_jobs([Job(funcname="feedmajor")] * 2),
+        lambda client: client.dispatch_jobs([Job(funcname="feedmajor") for _ in range(2)]),
         lambda client: client.lookup_job(client.dispatch_async("feedmajor")).replace_with(
             Job(funcname="feedmajor")
         ),
