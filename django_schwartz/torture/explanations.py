@@ -20,8 +20,13 @@ def _killed(fault: Line, attempt: Line, repeat: Line) -> bool:
 
 
 def _stopped(fault: Line, attempt: Line, repeat: Line) -> bool:
+    return _is_of(fault, attempt) and _all_stood(fault, attempt, repeat)
+
+
+def _all_stood(fault: Line, attempt: Line, repeat: Line) -> bool:
+    """Whether the attempt was under way while the fault lasted."""
     until = fault.at + fault["seconds"] + LATE_SECONDS
-    return _is_of(fault, attempt) and fault.at <= repeat.at and attempt.at <= until
+    return fault.at <= repeat.at and attempt.at <= until
 
 
 def _ended(fault: Line, attempt: Line, repeat: Line) -> bool:
@@ -39,6 +44,7 @@ EXPLAINS: dict[str, Callable[[Line, Line, Line], bool]] = {
     WORKER_KILLED: _killed,
     HOST_KILLED: _killed,
     "SIGSTOP of a worker": _stopped,
+    "freeze of a database": _all_stood,
     "SIGKILL of a supervisor": _ended,
     "SIGTERM of a host": _ended,
     "restart of the database": _cut_off,

@@ -15,6 +15,7 @@ from itertools import count
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
+from django_schwartz.dialects import dialect_of
 from django_schwartz.exceptions import SchwartzError
 from django_schwartz.torture import sessions
 from django_schwartz.torture.hosts import Host, Sightings
@@ -26,6 +27,8 @@ MOST_CUT = 4
 RESTARTS_APART = 10
 #: Seconds for which the lock of a database is held that has but one.
 LOCK_SECONDS = 0.5
+#: Seconds without that lock after which whoever was frozen is taken to have it.
+FROZEN_LOCK_SECONDS = 1
 
 
 class HostFailed(SchwartzError):
@@ -109,6 +112,8 @@ class Faults:
             self._note("SIGSTOP of a worker", pid, seconds=seconds)
             _signal(pid, signal.SIGSTOP)
             self._do_later(seconds, partial(self._continue, pid))
+            for alias in filter(is_locked, self._aliases):
+                self._note("freeze of a database", seconds=seconds)
 
     def _continue(self, pid: int) -> None:
         _signal(pid, signal.SIGCONT)
@@ -156,7 +161,7 @@ class Faults:
     def _hold_lock(self) -> None:
         """Write for a while into a database that only one can write to; what is frozen may, too."""
         for alias in () if self._stopped else self._aliases:
-            if connections[alias].vendor == "sqlite":
+            if _has_one_writer(alias):
                 self._note("lock of a database")
                 with _may_be_away(alias), connections[alias].cursor() as cursor:
                     cursor.execute("BEGIN IMMEDIATE")
@@ -188,6 +193,26 @@ class Faults:
 def _signal(pid: int, number: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def _has_one_writer(alias: str) -> bool:
+    return dialect_of(connections[alias]).has_one_writer
+
+
+def is_locked(alias: str) -> bool:
+    """Whether the lock of a database that has but one is not to be had."""
+    if not _has_one_writer(alias):
+        return False
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {1000 * FROZEN_LOCK_SECONDS}")
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("ROLLBACK")
+    except AnyDatabaseError:
+        return True
+    finally:
+        connections[alias].close()  # and with it that timeout
+    return False
 
 
 @contextmanager

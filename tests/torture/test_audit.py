@@ -85,6 +85,7 @@ def test_a_repeat_without_a_fault_is_unexplained(lines):
         ("SIGTERM of a host", HOST),
         ("SIGSTOP of a worker", WORKER),
         ("cut of a session", 0),
+        ("freeze of a database", 0),
     ],
 )
 def test_a_repeat_after_a_fault_is_explained(lines, kind, pid):
