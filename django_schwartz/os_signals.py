@@ -5,11 +5,13 @@ handler wants, of an Event or of a log's handler, both wait for ever.
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from multiprocessing import current_process
 from queue import SimpleQueue
 
 logger = logging.getLogger("django_schwartz")
@@ -32,6 +34,8 @@ def obey(handlers: Mapping[int, Callable[[int], object]]) -> None:
 def dump_stacks(number: int) -> None:
     """Log where every thread is."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
+    process = f"{current_process().name} ({os.getpid()})"
     for ident, top in sys._current_frames().items():
         stack = "".join(traceback.format_stack(top))
-        logger.warning("stack of thread %s:\n%s", names.get(ident, ident), stack)
+        thread = names.get(ident, ident)
+        logger.warning("stack of thread %s in %s:\n%s", thread, process, stack)

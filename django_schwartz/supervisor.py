@@ -282,6 +282,7 @@ class Supervisor:
                 process.pid or 0, slot.ledger.open_grab, self._orders.databases
             )
         if slot.ledger.farewell or self.is_stopping:
+            _note_end(slot, process, entries)
             self._aftermath.give_back(entries)
         else:
             self._note_death(slot, process, entries)
@@ -313,6 +314,17 @@ class Supervisor:
             self._plan.healthcheck.touch()
             moment = time.time() - age
             os.utime(self._plan.healthcheck, (moment, moment))
+
+
+def _note_end(slot: Slot, process: BaseProcess, entries: list[Entry]) -> None:
+    """Log the end of a process that was told to, or is to be replaced."""
+    cut_off = [f"{entry.alias}-{entry.jobid}" for entry in entries if entry.has_begun]
+    if cut_off:
+        logger.warning(
+            "%s (%s) was cut off from %s: given back", slot.name, process.pid, ", ".join(cut_off)
+        )
+    elif slot.ledger.farewell is Farewell.RECYCLED:
+        logger.info("%s (%s) has done its share: replaced", slot.name, process.pid)
 
 
 def told(exit_code: int) -> str:

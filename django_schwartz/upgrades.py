@@ -13,6 +13,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django_schwartz.conf import conf
 from django_schwartz.databases import Databases
 from django_schwartz.deadline import within
+from django_schwartz.exceptions import SchwartzError
 from django_schwartz.signals import printable
 
 logger = logging.getLogger("django_schwartz")
@@ -67,6 +68,14 @@ class Latecomers:
     def aliases(self) -> list[str]:
         """Those that have not joined yet."""
         return list(self._missing)
+
+    @property
+    def causes(self) -> dict[str, Exception]:
+        """Why each cannot be used yet."""
+        return {
+            alias: SchwartzError(f"It lacks {', '.join(names)}: run `manage.py migrate`.")
+            for alias, names in self._missing.items()
+        }
 
     def look(self) -> list[str]:
         """Look at those that are due, log which join now, and tell."""

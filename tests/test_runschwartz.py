@@ -261,6 +261,17 @@ def test_it_runs_inside_a_test_and_returns(client):
     assert not handle.is_pending
 
 
+def test_options_of_worker_processes_are_said_to_be_in_vain_without_any(client, caplog):
+    arguments = ("--processes=0", "--until-done", "--worker=Note", "--threads=8", "--max-rss=300")
+
+    call_command("runschwartz", *arguments)
+    [line] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    assert line == (
+        "--processes 0 performs one job after the other: no use for --threads, --max-rss"
+    )
+
+
 SOURCE = (
     "from django_schwartz import Worker, register\n"
     "@register\n"

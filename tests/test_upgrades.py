@@ -10,6 +10,7 @@ from django.db import connections, migrations, models
 from django.db.migrations.loader import MigrationLoader
 
 from django_schwartz.client import TheSchwartz
+from django_schwartz.models import WorkerProcess
 from django_schwartz.upgrades import wait_for_migrations
 from tests.app.models import Trace
 from tests.waiting import until
@@ -117,6 +118,9 @@ def test_a_database_without_its_migrations_is_waited_for_alone(second, database,
     waiting = lines_until(process, "waiting")
 
     until(lambda: not here.is_pending)
+    if processes:
+        until(lambda: WorkerProcess.objects.using(database).filter(away__has_key=second).exists())
+        assert LATER.split(", ")[0] in WorkerProcess.objects.using(database).get().away[second]
     call_command("migrate", "django_schwartz", database=second, verbosity=0)
     there = TheSchwartz([second]).dispatch_async("Note", "there")
     until(lambda: not there.is_pending)

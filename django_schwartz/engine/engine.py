@@ -237,7 +237,7 @@ class Engine:
             Scoreboard(
                 alias,
                 abilities=self._client.abilities(),
-                causes=lambda: self._client.databases.causes,
+                causes=lambda: self._client.databases.causes | self._latecomers.causes,
             ),
             lease_seconds=self._terms.lease_seconds,
             on_stuck=self._give_up,

@@ -37,8 +37,10 @@ def test_sigusr1_shows_where_every_thread_is(start, sleeper):
     running.send_signal(signal.SIGUSR1)
     running.wait_for('time.sleep(job.arg["seconds"])')
 
+    [child] = running.children
     for thread in ("MainThread", "settler", "beat", "worker-1"):
-        assert f"stack of thread {thread}:" in running.output
+        assert f"stack of thread {thread} in worker 1 ({child}):" in running.output
+    assert f"stack of thread MainThread in MainProcess ({running.process.pid}):" in running.output
     assert "_supervise" in running.output
     assert running.stop() == 0
 

@@ -27,6 +27,7 @@ def test_a_process_over_its_limit_is_replaced_and_no_job_suffers(client, start, 
     until(lambda: Trace.objects.count() >= 12)
 
     assert "died" not in running.output
+    assert f"worker 1 ({first[0]}) has done its share: replaced" in running.output
     assert running.stop() == 0, running.output
     assert Trace.objects.count() == 12
     assert [handle.exit_status for handle in handles] == [0] * 12

@@ -55,6 +55,7 @@ def test_what_outlasts_the_shutdown_timeout_is_given_back_uncounted(start, sleep
 
     assert code == 0, running.output
     assert time.monotonic() - stopped_at < 10
+    assert f"worker 1 ({child}) was cut off from {handle}: given back" in running.output
     assert handle.job.grabbed_until is None
     assert handle.failures == 0
     assert not is_alive(child)

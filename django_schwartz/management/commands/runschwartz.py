@@ -34,6 +34,8 @@ logger = logging.getLogger("django_schwartz")
 #: Held back until there is somebody to stop.
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
+#: Options that are of worker processes alone.
+OF_PROCESSES = ("threads", "async_concurrency", "max_rss", "max_age", "shutdown_timeout")
 
 
 class Command(BaseCommand):
@@ -133,6 +135,7 @@ class Command(BaseCommand):
             default=settings.DEBUG,
             help="Start anew, between two jobs, when the code changes. On where DEBUG is.",
         )
+        self._defaults = {name: parser.get_default(name) for name in OF_PROCESSES}
 
     def check(self, **options: Any) -> None:  # type: ignore[override]
         """Check all but what asks the databases: one that is away is waited for, not failed on."""
@@ -193,6 +196,9 @@ class Command(BaseCommand):
         self, client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]
     ) -> bool:
         """The same in this process."""
+        if vain := [name for name, usual in self._defaults.items() if options[name] != usual]:
+            given = ", ".join(f"--{name.replace('_', '-')}" for name in vain)
+            logger.warning("--processes 0 performs one job after the other: no use for %s", given)
         if not options["workers"]:
             client.can_do_all()
         aliases = [*client.databases.aliases, *missing]
