@@ -112,7 +112,7 @@ class Faults:
             self._note("SIGSTOP of a worker", pid, seconds=seconds)
             _signal(pid, signal.SIGSTOP)
             self._do_later(seconds, partial(self._continue, pid))
-            for alias in filter(is_locked, self._aliases):
+            if any(map(is_locked, self._aliases)):
                 self._note("freeze of a database", seconds=seconds)
 
     def _continue(self, pid: int) -> None:

@@ -42,81 +42,9 @@ class Command(BaseCommand):
     help = "Grabs jobs from the queue and performs them, until told to stop by SIGTERM or SIGINT."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--worker",
-            action="append",
-            metavar="NAME",
-            dest="workers",
-            help="Perform jobs of this worker only. Repeatable; all registered workers otherwise.",
-        )
-        parser.add_argument(
-            "--database",
-            action="append",
-            metavar="ALIAS",
-            dest="databases",
-            help="Look in this database only. Repeatable; SCHWARTZ['DATABASES'] otherwise.",
-        )
-        parser.add_argument(
-            "--queue",
-            action="append",
-            metavar="NAME",
-            dest="queues",
-            help='Perform jobs of this queue only; "default" has those that name none. Repeatable.',
-        )
-        parser.add_argument(
-            "--exclude-queue",
-            action="append",
-            metavar="NAME",
-            dest="excluded_queues",
-            help="Perform no jobs of this queue. Repeatable.",
-        )
-        parser.add_argument(
-            "--processes",
-            type=at_least(0),
-            default=1,
-            metavar="N",
-            help="Worker processes (1). 0: perform one job after the other in this process.",
-        )
-        parser.add_argument(
-            "--threads",
-            type=at_least(1),
-            default=4,
-            metavar="N",
-            help="Jobs that each process performs at a time (4).",
-        )
-        parser.add_argument(
-            "--async-concurrency",
-            type=at_least(1),
-            default=100,
-            metavar="N",
-            help="Jobs of `async def work` that each process performs at a time (100).",
-        )
-        parser.add_argument("--until-done", action="store_true", help="End when nothing is due.")
-        parser.add_argument(
-            "--max-jobs",
-            type=positive(int),
-            metavar="N",
-            help="Replace a process after about N jobs; with --processes 0, end after N jobs.",
-        )
-        parser.add_argument(
-            "--max-rss",
-            type=positive(float),
-            metavar="MB",
-            help="Replace a process that holds more memory than about that.",
-        )
-        parser.add_argument(
-            "--max-age",
-            type=positive(float),
-            metavar="SECONDS",
-            help="Replace a process after about that time.",
-        )
-        parser.add_argument(
-            "--shutdown-timeout",
-            type=positive(float),
-            default=30.0,
-            metavar="SECONDS",
-            help="After SIGTERM or SIGINT, time for running jobs; then they are given back (30).",
-        )
+        _add_what_to_perform(parser.add_argument_group("what to perform"))
+        _add_how_many(parser.add_argument_group("how many at a time"))
+        _add_limits(parser.add_argument_group("when a process, or all, should end"))
         parser.add_argument(
             "--healthcheck",
             type=Path,
@@ -237,6 +165,87 @@ class Command(BaseCommand):
                 "module `workers` of an installed app."
             )
         return client
+
+
+def _add_what_to_perform(group: argparse._ArgumentGroup) -> None:
+    repeatable: dict[str, Any] = {"action": "append", "metavar": "NAME"}
+    group.add_argument(
+        "--worker",
+        **repeatable,
+        dest="workers",
+        help="Perform jobs of this worker only. Repeatable; all registered workers otherwise.",
+    )
+    group.add_argument(
+        "--queue",
+        **repeatable,
+        dest="queues",
+        help='Perform jobs of this queue only; "default" has those that name none. Repeatable.',
+    )
+    group.add_argument(
+        "--exclude-queue",
+        **repeatable,
+        dest="excluded_queues",
+        help="Perform no jobs of this queue. Repeatable.",
+    )
+    group.add_argument(
+        "--database",
+        **{**repeatable, "metavar": "ALIAS"},
+        dest="databases",
+        help="Look in this database only. Repeatable; SCHWARTZ['DATABASES'] otherwise.",
+    )
+
+
+def _add_how_many(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--processes",
+        type=at_least(0),
+        default=1,
+        metavar="N",
+        help="Worker processes (1). 0: perform one job after the other in this process.",
+    )
+    group.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=4,
+        metavar="N",
+        help="Jobs that each process performs at a time (4).",
+    )
+    group.add_argument(
+        "--async-concurrency",
+        type=at_least(1),
+        default=100,
+        metavar="N",
+        help="Jobs of `async def work` that each process performs at a time (100).",
+    )
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--until-done", action="store_true", help="End when nothing is due.")
+    group.add_argument(
+        "--max-jobs",
+        type=positive(int),
+        metavar="N",
+        help="Replace a process after about N jobs; with --processes 0, end after N jobs.",
+    )
+    group.add_argument(
+        "--max-rss",
+        type=positive(float),
+        metavar="MB",
+        help="Replace a process that holds more memory than about that.",
+    )
+    group.add_argument(
+        "--max-age",
+        type=positive(float),
+        metavar="SECONDS",
+        help="Replace a process after about that time.",
+    )
+    group.add_argument(
+        "--shutdown-timeout",
+        type=positive(float),
+        default=30.0,
+        metavar="SECONDS",
+        help="After SIGTERM or SIGINT, time for running jobs; then they are given back (30).",
+    )
 
 
 def _check_folder_of(healthcheck: Path | None) -> None:
