@@ -37,7 +37,9 @@ class Abilities:
         """Announce the functions that came into the databases and that a worker is found for."""
         if self._looked_up is None:
             return
-        for alias in filter(self.databases.lives, list(self.databases.aliases)):
+        # Without a finder no function's name tells of a worker.
+        aliases = list(self.databases.aliases) if registry.finders else []
+        for alias in filter(self.databases.lives, aliases):
             with self.databases.failing_over(alias, revives=False):
                 self._find_workers(alias, self._looked_up)
         self.can_do_registered()
