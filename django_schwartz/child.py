@@ -1,6 +1,7 @@
 """A worker process of the supervisor's, from its first line on. Imports no model before setup."""
 
 import atexit
+import gc
 import logging
 import os
 import random
@@ -28,6 +29,8 @@ logger = logging.getLogger("django_schwartz")
 #: processes are replaced at once.
 JITTER = 0.1
 LIMITS = ("max_jobs", "max_rss", "max_age")
+#: New objects, at the least, between two looks for garbage: the jobs of a batch are many, and none.
+FEW_OBJECTS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,7 @@ def main(
     from django_schwartz.logs import show_log
 
     show_log(orders.log_level)
+    _collect_seldom()
     engine = _engine(orders, memory, assigned)
     obey({signal.SIGTERM: lambda _: engine.stop(), signal.SIGUSR1: dump_stacks})
     threading.Thread(target=_stop_without_parent, args=[engine], daemon=True).start()
@@ -115,6 +119,12 @@ def leave_at_once() -> None:
         with suppress(Exception):
             stream.flush()
     os._exit(0)
+
+
+def _collect_seldom() -> None:
+    often = gc.get_threshold()[0]
+    if often:  # the project has it done at all
+        gc.set_threshold(max(often, FEW_OBJECTS))
 
 
 def set_title(name: str) -> None:
