@@ -23,7 +23,14 @@ from django_schwartz.worker import Worker, registry
 #: What a setting must be at the least, where that is more than anything above 0.
 LEAST = {"LEASE_SECONDS": LEAST_LEASE_SECONDS}
 #: What a worker class says in numbers.
-NUMBERS = ("max_retries", "retry_delay", "keep_exit_status_for", "grab_for", "keep_errors_for")
+NUMBERS = (
+    "max_retries",
+    "max_crashes",
+    "retry_delay",
+    "keep_exit_status_for",
+    "grab_for",
+    "keep_errors_for",
+)
 
 
 def check_settings(**_: object) -> list[CheckMessage]:
@@ -198,11 +205,24 @@ def _wrong_with(worker: type[Worker]) -> Iterator[str]:
         value = getattr(worker, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             yield f"has {name} = {value!r}; it must be a number, 0 or more"
+    for name in ("retry_on", "fail_on"):
+        value = getattr(worker, name)
+        if not _are_exceptions(value):
+            yield f"has {name} = {value!r}; it must be a tuple of exception classes"
+    if worker.atomic and worker.is_async():
+        yield "is atomic, and its work() a coroutine, which runs in no transaction"
     if worker.arg_format not in ARG_FORMATS:
         yield f"has arg_format = {worker.arg_format!r}; it must be one of {', '.join(ARG_FORMATS)}"
     funcname: object = worker.funcname
     if not (isinstance(funcname, str) and 1 <= len(funcname) <= 255):
         yield f"has the funcname {funcname!r}; it must have 1 to 255 characters"
+
+
+def _are_exceptions(value: object) -> bool:
+    """Whether an `except` takes it."""
+    if isinstance(value, tuple):
+        return all(map(_are_exceptions, value))
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def _path(worker: type[Worker]) -> str:

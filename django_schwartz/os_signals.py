@@ -31,6 +31,12 @@ def obey(handlers: Mapping[int, Callable[[int], object]]) -> None:
         signal.signal(number, lambda number, _: came.put(number))
 
 
+def told_to_stop() -> list[int]:
+    """The signals that ask for an end in order; not the terminal's, where nohup has it ignored."""
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if is_nohup else [signal.SIGHUP])]
+
+
 def dump_stacks(number: int) -> None:
     """Log where every thread is."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}

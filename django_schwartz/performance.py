@@ -278,7 +278,7 @@ class Performance:
                 "%s raised after its verdict, which stands", printable(job), exc_info=error
             )
             return True
-        if registry.get(job.funcname).may_retry(error):
+        if may_retry(job, error):
             return job.failed(error)
         return job.permanent_failure(error)
 
@@ -303,6 +303,15 @@ class Performance:
         for job in jobs:
             if not job.has_verdict:
                 job.give_back()
+
+
+def may_retry(job: Job, error: BaseException) -> bool:
+    """Whether the worker says so, which may be wrong in `retry_on` or raise; then it does."""
+    try:
+        return registry.get(job.funcname).may_retry(error)
+    except (Exception, SystemExit, KeyboardInterrupt):
+        logger.exception("%s.may_retry() failed: it is retried", printable(job.funcname))
+        return True
 
 
 def fails_as_unreadable(job: Job) -> bool:

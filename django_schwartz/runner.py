@@ -15,7 +15,7 @@ from django_schwartz.client import TheSchwartz
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.lookout import Lookout
 from django_schwartz.models import Job
-from django_schwartz.os_signals import dump_stacks
+from django_schwartz.os_signals import dump_stacks, told_to_stop
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
 from django_schwartz.upgrades import Latecomers
@@ -132,7 +132,7 @@ class Runner:
 
 @contextmanager
 def stopping_on_signals(runner: Runner) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the runner; a second one releases the running job: StopNow.
+    """Signals stop the runner; a second one releases the running job: StopNow.
 
     SIGUSR1 tells where its threads are.
     """
@@ -145,8 +145,7 @@ def stopping_on_signals(runner: Runner) -> Iterator[None]:
         runner.stop()
 
     handlers: dict[int, Callable[[int, FrameType | None], object]] = {
-        signal.SIGTERM: stop,
-        signal.SIGINT: stop,
+        **dict.fromkeys(told_to_stop(), stop),
         signal.SIGUSR1: lambda number, _: dump_stacks(number),
     }
     previous = {number: signal.signal(number, handlers[number]) for number in handlers}

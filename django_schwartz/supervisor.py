@@ -17,7 +17,7 @@ from django_schwartz.aftermath import Aftermath
 from django_schwartz.databases import databases_of_supervisor
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
-from django_schwartz.os_signals import dump_stacks, obey
+from django_schwartz.os_signals import dump_stacks, obey, told_to_stop
 from django_schwartz.starting import UNKNOWN, context, is_alive, start
 from django_schwartz.upgrades import Latecomers
 
@@ -337,17 +337,10 @@ def told(exit_code: int) -> str:
 
 
 def stop_on_signals(supervisor: Supervisor) -> None:
-    """Have SIGTERM, SIGINT and SIGHUP stop the supervisor, and SIGUSR1 show where it is."""
+    """Have signals stop the supervisor, and SIGUSR1 show where it is."""
 
     def stop(number: int) -> None:
         logger.info("%s: finishing what runs", signal.Signals(number).name)
         supervisor.stop(number)
 
-    obey(
-        {
-            signal.SIGTERM: stop,
-            signal.SIGINT: stop,
-            signal.SIGHUP: stop,
-            signal.SIGUSR1: supervisor.dump_stacks,
-        }
-    )
+    obey({**dict.fromkeys(told_to_stop(), stop), signal.SIGUSR1: supervisor.dump_stacks})

@@ -257,6 +257,13 @@ def test_e005_two_workers_of_one_funcname(good):
             "pickle",
             "has arg_format = 'pickle'; it must be one of json, storable, raw",
         ),
+        ("max_crashes", "x", "has max_crashes = 'x'; it must be a number, 0 or more"),
+        ("retry_on", "all", "has retry_on = 'all'; it must be a tuple of exception classes"),
+        (
+            "fail_on",
+            (KeyError, "x"),
+            "has fail_on = (<class 'KeyError'>, 'x'); it must be a tuple of exception classes",
+        ),
         ("funcname", "", "has the funcname ''; it must have 1 to 255 characters"),
         (
             "funcname",
@@ -276,6 +283,27 @@ def test_e006_a_worker_with_a_senseless_policy(good, attribute, value, wrong):
     register(Send)
 
     assert found() == [("django_schwartz.E006", f"tests.test_checks.Send {wrong}.", None)]
+
+
+def test_e006_a_coroutine_that_would_be_atomic(good):
+    @register
+    class Send(Worker):
+        atomic = True
+
+        async def work(self, job):
+            await job.acompleted()
+
+    [(number, message, _)] = found()
+    assert number == "django_schwartz.E006"
+    assert message.endswith(" is atomic, and its work() a coroutine, which runs in no transaction.")
+
+
+@pytest.mark.parametrize("name", ["retry_on", "fail_on"])
+@pytest.mark.parametrize("value", [KeyError, (), (KeyError, (ValueError,))], ids=repr)
+def test_whatever_isinstance_takes_for_exceptions_is_good(good, name, value):
+    register(type("Send", (Worker,), {"work": lambda self, job: None, name: value}))
+
+    assert found() == []
 
 
 def test_e006_everything_that_is_wrong_with_a_worker_is_told(good):

@@ -37,7 +37,10 @@ def call_in(arg: object) -> tuple[list[Any], dict[str, Any]]:
     match arg:
         case {"args": list(args), "kwargs": dict(kwargs)}:
             return args, kwargs
-    raise ValueError(f'A task takes {{"args": [...], "kwargs": {{...}}}} as arg, not {arg!a:.200}.')
+    given = type(arg).__name__  # what is in it is nobody's business
+    raise ValueError(
+        f'A task takes {{"args": [...], "kwargs": {{...}}}} as arg; this {given} is none.'
+    )
 
 
 def backend_of(row: Job | ExitStatus) -> str:

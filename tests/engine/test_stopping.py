@@ -16,10 +16,11 @@ pytestmark = pytest.mark.only_on("sqlite")
 NUMBERS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
+@pytest.mark.parametrize("processes", [0, 1])
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
-def test_a_signal_has_it_finish_what_runs_and_begin_nothing(start, sleeper, number):
+def test_a_signal_has_it_finish_what_runs_and_begin_nothing(start, sleeper, number, processes):
     handle, pid_of = sleeper(1)
-    running = start("--threads", 1)
+    running = start("--threads", 1, "--processes", processes)
     child = pid_of()
     waiting, _ = sleeper(0, name="waiting")
 
@@ -30,6 +31,24 @@ def test_a_signal_has_it_finish_what_runs_and_begin_nothing(start, sleeper, numb
     assert traces(waiting) == []
     assert waiting.job.grabbed_until is None
     assert not is_alive(child)
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_under_nohup_it_outlives_its_terminal(start, sleeper, processes):
+    handle, pid_of = sleeper(1)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does, for a child to inherit
+    try:
+        running = start("--processes", processes)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    pid_of()
+
+    running.send_signal(signal.SIGHUP)
+    until(lambda: not handle.is_pending)
+    after, _ = sleeper(0, name="after")
+    until(lambda: not after.is_pending)
+
+    assert running.stop() == 0, running.output
 
 
 def test_ctrl_c_reaches_every_process_and_interrupts_no_job(start, sleeper):

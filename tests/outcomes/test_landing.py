@@ -363,3 +363,14 @@ def test_an_exit_status_that_is_to_be_kept_for_ever_is_kept(perform, keep_for):
     handle = perform(lambda job: job.completed(), keep_exit_status_for=keep_for)
 
     assert handle.exit_status == 0
+
+
+def test_a_worker_that_cannot_say_whether_to_retry_has_its_job_retried(perform, caplog):
+    def work(job):
+        raise RuntimeError("no luck")
+
+    handle = perform(work, max_retries=1, retry_on="nonsense")
+
+    assert handle.is_pending
+    assert handle.failure_log == ["RuntimeError: no luck"]
+    assert "Once.may_retry() failed: it is retried" in caplog.text

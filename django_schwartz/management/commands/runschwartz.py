@@ -32,7 +32,7 @@ from django_schwartz.worker import registry
 logger = logging.getLogger("django_schwartz")
 
 #: Held back until there is somebody to stop.
-STOPPING = {signal.SIGTERM, signal.SIGINT}
+STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 #: Options that are of worker processes alone.
 OF_PROCESSES = ("threads", "async_concurrency", "max_rss", "max_age", "shutdown_timeout")
