@@ -90,6 +90,13 @@ def settings_of(blocks):
     return names
 
 
+def test_each_check_is_on_the_page_of_settings():
+    modules = (ROOT / "django_schwartz").rglob("*.py")
+    numbers = {n for path in modules for n in re.findall(r"\b[EW]0\d\d\b", path.read_text())}
+
+    assert numbers == set(re.findall(r"\b[EW]0\d\d\b", (ROOT / "docs/settings.rst").read_text()))
+
+
 @contextmanager
 def mail_server(domain):
     yield SimpleNamespace(send=lambda arg: None)
