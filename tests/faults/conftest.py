@@ -74,7 +74,9 @@ def broken(broken_server, add_database, database):
     add_database("broken", **broken_server.settings)
     migrate("broken")
     with connections["broken"].cursor() as cursor:
-        cursor.execute("TRUNCATE django_schwartz_job, django_schwartz_exitstatus CASCADE")
+        cursor.execute(
+            "TRUNCATE django_schwartz_job, django_schwartz_exitstatus, django_schwartz_error CASCADE"
+        )
     return broken_server
 
 
