@@ -95,6 +95,15 @@ def check_databases(**_: object) -> list[CheckMessage]:
         for alias in aliases
         if alias not in connections
     ]
+    messages += [
+        Error(
+            f"The queue database {alias!r} has AUTOCOMMIT off: nothing recorded there would stay.",
+            hint="Leave AUTOCOMMIT out of it, and use atomic() where you want transactions.",
+            id="django_schwartz.E007",
+        )
+        for alias in aliases
+        if alias in connections and not connections.settings[alias]["AUTOCOMMIT"]
+    ]
     if "default" not in aliases:
         messages.append(
             CheckWarning(

@@ -63,6 +63,7 @@ class OwnHandler(logging.StreamHandler[TextIO]):
 
 def show_log(level: int) -> None:
     """Show what is logged of the queue from this level on, unless the project does already."""
+    logger.disabled = False  # as LOGGING has those that a worker process made before it was read
     if not logger.hasHandlers():
         logger.addHandler(OwnHandler())
         logger.setLevel(level)

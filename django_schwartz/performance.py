@@ -1,6 +1,8 @@
 """One worker at one job, and at those it does along with it: its code's doings become outcomes."""
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -12,7 +14,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_schwartz.dialects import Lease
+from django_schwartz.dialects import DIALECTS, Lease
 from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.models import Job, Outcome
 from django_schwartz.models.outcome import patiently
@@ -188,7 +190,10 @@ class Performance:
             work: Any = self.worker().work(self.job)
             await work
         except BaseException as error:  # noqa: BLE001 - as in _call()
-            await sync_to_async(self._conclude)(error)
+            if self.job.is_overdue:  # and so has failed, as in _perform()
+                await sync_to_async(self._give_back)(self.held[1:])
+            else:
+                await sync_to_async(self._conclude)(error)
         else:
             if not all(job.has_verdict for job in self.held):
                 await sync_to_async(self._conclude)(None)
@@ -235,6 +240,7 @@ class Performance:
         if not self._may_begin():
             raise NotHeld
         self.job.begin()
+        process = os.getpid()
         try:
             self.is_in_user_code = True
             work: object = self.worker().work(self.job)
@@ -243,9 +249,11 @@ class Performance:
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
+            end_fork_of(process, error)
             return error
         finally:
             self.is_in_user_code = False
+        end_fork_of(process, None)
         return None
 
     def _run_in_a_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -338,18 +346,35 @@ def fails_as_crashed(job: Job) -> bool:
     return False
 
 
+def end_fork_of(process: int, error: BaseException | None) -> None:
+    """End this process if user code made it: one that forked, and came back twice."""
+    if os.getpid() == process:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    code = error.code if isinstance(error, SystemExit) else error and 1
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
 def leave_no_transaction(connection: BaseDatabaseWrapper) -> None:
     """Roll back what user code left open, and give the connection up if it is broken."""
     if connection.connection is None:
         return
-    if connection.in_atomic_block:  # an atomic() that was entered and never left
+    if connection.in_atomic_block or is_begun(connection):
         connection.close()
         connection.connect()
     if connection.errors_occurred:
         connection.close_if_unusable_or_obsolete()
     if connection.connection is not None and not connection.autocommit:
         connection.rollback()
-        connection.set_autocommit(True)
+        connection.set_autocommit(connection.settings_dict["AUTOCOMMIT"])
+
+
+def is_begun(connection: BaseDatabaseWrapper) -> bool:
+    """Whether user code began a transaction by SQL, of which Django does not know."""
+    dialect = DIALECTS.get(connection.vendor)  # it may be none of the queue's
+    return dialect is not None and connection.autocommit and dialect.is_in_transaction(connection)
 
 
 def can_go_on(connection: BaseDatabaseWrapper) -> bool:

@@ -277,10 +277,8 @@ class Supervisor:
         slot.clear()
         entries = list(slot.ledger.entries())
         slot.is_done = slot.ledger.farewell is Farewell.DONE
-        if slot.ledger.open_grab:
-            self._aftermath.give_back_grab(
-                process.pid or 0, slot.ledger.open_grab, self._orders.databases
-            )
+        for number in slot.ledger.open_grabs:
+            self._aftermath.give_back_grab(process.pid or 0, number, self._orders.databases)
         if slot.ledger.farewell or self.is_stopping:
             _note_end(slot, process, entries)
             self._aftermath.give_back(entries)

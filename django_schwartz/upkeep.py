@@ -15,23 +15,23 @@ class Upkeep:
         self._kept = kept
         self._thread = get_ident()
         # Not asked for at each turn, which takes longer than to perform a small job.
-        self._opened = set(connections.all(initialized_only=True))
+        self.opened = set(connections.all(initialized_only=True))
         connection_created.connect(self._note)
 
     def tend(self) -> None:
         """Close those that broke and, but for the queue's own, those past their CONN_MAX_AGE."""
-        for connection in self._opened:
+        for connection in self.opened:
             is_kept = connection.alias in self._kept and not connection.errors_occurred
             if not connection.in_atomic_block and not is_kept:
                 connection.close_if_unusable_or_obsolete()
 
     def doubt(self) -> None:
         """Have the queue's own be checked before their next use, and made anew if they broke."""
-        for connection in self._opened:
+        for connection in self.opened:
             if connection.alias in self._kept and not connection.in_atomic_block:
                 connection.health_check_enabled = True  # type: ignore[attr-defined]
                 connection.health_check_done = False  # type: ignore[attr-defined]
 
     def _note(self, connection: BaseDatabaseWrapper, **_: object) -> None:
         if get_ident() == self._thread:
-            self._opened.add(connection)
+            self.opened.add(connection)

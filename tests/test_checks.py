@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from django.core.checks import run_checks
+from django.db import connections
 
 from django_schwartz import Worker, register
 from django_schwartz.conf import KEYS
@@ -233,6 +234,21 @@ def test_e005_two_workers_of_one_funcname(good):
         )
     ]
     assert registry["Send"] is first
+
+
+# E007
+
+
+def test_e007_a_queue_database_without_autocommit(good, monkeypatch):
+    monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", False)
+
+    [(number, message, hint)] = found()
+
+    assert number == "django_schwartz.E007"
+    assert message == (
+        "The queue database 'default' has AUTOCOMMIT off: nothing recorded there would stay."
+    )
+    assert "atomic()" in hint
 
 
 # E006

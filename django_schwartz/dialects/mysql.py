@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SMALL_PACKET = 2**20
 DUPLICATE_ENTRY = 1062
 NO_TABLE = 1146
+#: In the status of the server that comes with each answer.
+IN_TRANSACTION = 1
 #: The variable's name but in MariaDB before 11.1.
 ISOLATION = "transaction_isolation"
 
@@ -120,6 +122,10 @@ class MySQL(Dialect):
         # PyMySQL's connections do not tell it.
         own = getattr(connection.connection, "_sock", None)
         return super().fileno(connection) if own is None else int(own.fileno())
+
+    def is_in_transaction(self, connection: BaseDatabaseWrapper) -> bool:
+        # Only PyMySQL tells.
+        return bool(getattr(connection.connection, "server_status", 0) & IN_TRANSACTION)
 
     def is_missing_table(self, error: Error) -> bool:
         return _code(error) == NO_TABLE

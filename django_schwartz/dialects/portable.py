@@ -359,6 +359,10 @@ class Dialect:
         except Exception:  # noqa: BLE001 - each driver has its own for what is closed, or not there
             return None
 
+    def is_in_transaction(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether the driver knows of an open transaction, by whatever it was begun."""
+        return False
+
     def is_missing_table(self, error: Error) -> bool:
         """Whether the queue's tables are not there."""
         return False

@@ -147,6 +147,12 @@ class PostgreSQL(OneStatement):
             return True
         return super().is_unavailable(connection, error)
 
+    def is_in_transaction(self, connection: BaseDatabaseWrapper) -> bool:
+        driver = connection.connection
+        if hasattr(driver, "pgconn"):
+            return bool(driver.pgconn.transaction_status)  # 0 is idle
+        return bool(driver.get_transaction_status())  # psycopg 2
+
     def is_missing_table(self, error: Error) -> bool:
         return _sqlstate(error) == self.NO_TABLE
 

@@ -60,6 +60,9 @@ class SQLite(OneStatement):
             sqlite3.SQLITE_NOTADB,
         }
 
+    def is_in_transaction(self, connection: BaseDatabaseWrapper) -> bool:
+        return bool(connection.connection.in_transaction)
+
     def is_missing_table(self, error: Error) -> bool:
         return self.NO_TABLE in str(error)
 

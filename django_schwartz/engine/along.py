@@ -6,6 +6,7 @@ from django.db import connections
 
 from django_schwartz.dialects import Lease
 from django_schwartz.engine.holds import Holds, shortened
+from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Job
 from django_schwartz.performance import Grab
 from django_schwartz.transactions import may_be_rolled_back
@@ -17,8 +18,9 @@ MOST = 500
 class Along:
     """Has them held like the one that is performed, until its worker is done."""
 
-    def __init__(self, holds: Holds, *, lease_seconds: int) -> None:
+    def __init__(self, holds: Holds, ledger: Ledger, *, lease_seconds: int) -> None:
         self._holds = holds
+        self._ledger = ledger
         self._lease_seconds = lease_seconds
 
     def grab(self, job: Job, alias: str, lease: Lease, grab: Grab) -> list[Job]:
@@ -26,10 +28,11 @@ class Along:
         if not self._may_hold(job, alias):
             return grab(lease)
         short, leased_at = shortened(lease, self._lease_seconds), time.monotonic()
-        grabbed = grab(short)
-        self._holds.add_grabbed(grabbed, short, terms=lease, leased_at=leased_at)
-        for other in grabbed:
-            self._holds.begin_along(other, job)
+        with self._ledger.open_along(short.number):
+            grabbed = grab(short)
+            self._holds.add_grabbed(grabbed, short, terms=lease, leased_at=leased_at)
+            for other in grabbed:
+                self._holds.begin_along(other, job)
         return grabbed
 
     def _may_hold(self, job: Job, alias: str) -> bool:

@@ -94,6 +94,7 @@ class Beat:
         for hold in overdue:
             beats = self._beats_over[id(hold.job)]
             if beats == 1:
+                hold.job.is_overdue = True
                 self._settler.call(partial(fail_as_overdue, hold.job, hold.grab_for))
                 self._holds.interrupt(hold)
             elif beats == GRACE_BEATS:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from django.db import Error as AnyDatabaseError
@@ -13,9 +14,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.engine.holds import Holds
-from django_schwartz.exceptions import UnknownFunction
 from django_schwartz.models import Job
-from django_schwartz.performance import GrabAlong, Overdue, perform
+from django_schwartz.performance import GrabAlong, Overdue, leave_no_transaction, perform
 from django_schwartz.upkeep import Upkeep
 
 logger = logging.getLogger("django_schwartz")
@@ -114,8 +114,16 @@ class Crew:
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
+            self._end_transactions(upkeep)
             upkeep.tend()
         connections.close_all()
+
+    @staticmethod
+    def _end_transactions(upkeep: Upkeep) -> None:
+        """Leave none to the next job, in any database that this one used."""
+        for connection in upkeep.opened:
+            with suppress(AnyDatabaseError):
+                leave_no_transaction(connection)
 
     def _next(self, upkeep: Upkeep) -> Job | None:
         while self._is_open:
@@ -152,8 +160,11 @@ class Crew:
                 grab_along=self._grab_along,
                 connection=connection,
             )
-        except (AnyDatabaseError, UnknownFunction):
-            logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
+        except Overdue:
+            raise
+        except BaseException:
+            with suppress(BaseException):
+                logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:
             self._holds.end(job)
 

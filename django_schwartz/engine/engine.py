@@ -131,7 +131,7 @@ class Engine:
 
     def _make_lanes(self, assigned: Connection | None) -> list[Lane]:
         on_room = self._tell_of_room
-        along = Along(self._holds, lease_seconds=self._terms.lease_seconds)
+        along = Along(self._holds, self._ledger, lease_seconds=self._terms.lease_seconds)
         grab_along = grab_none if assigned else along.grab
         crew = Crew(
             self._holds,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, MutableSequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -9,9 +10,11 @@ from enum import IntEnum
 WIDTH = 6
 #: Rows: more jobs than one process ever holds.
 ROWS = 4096
+#: Grabs at a time that workers make to do jobs along with theirs; more are not noted.
+MOST_ALONG = 61
 #: Numbers before the rows: that of a grab whose reply is not here yet, the time of the last sign of
-#: life in milliseconds of the system's monotonic clock, and the farewell.
-HEAD = 3
+#: life in milliseconds of the system's monotonic clock, the farewell, and such grabs of workers.
+HEAD = 3 + MOST_ALONG
 SIZE = HEAD + ROWS * WIDTH
 
 
@@ -44,6 +47,7 @@ class Ledger:
         self._aliases = aliases
         self._places = {alias: place for place, alias in enumerate(aliases)}
         self._free = list(range(HEAD, SIZE, WIDTH))
+        self._free_along = list(range(3, HEAD))
 
     @property
     def open_grab(self) -> int:
@@ -53,6 +57,24 @@ class Ledger:
     @open_grab.setter
     def open_grab(self, number: int) -> None:
         self._memory[0] = number
+
+    @contextmanager
+    def open_along(self, number: int) -> Iterator[None]:
+        """The number of a grab that a worker makes while this lasts."""
+        places = [self._free_along.pop()] if self._free_along else []
+        for place in places:
+            self._memory[place] = number
+        try:
+            yield
+        finally:
+            for place in places:
+                self._memory[place] = 0
+                self._free_along.append(place)
+
+    @property
+    def open_grabs(self) -> list[int]:
+        """The numbers of all grabs that are under way."""
+        return [number for number in (self.open_grab, *self._memory[3:HEAD]) if number]
 
     def show_life(self) -> None:
         self._memory[1] = int(time.monotonic() * 1000)

@@ -5,6 +5,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections
@@ -90,7 +92,7 @@ class Settler:
         while is_open:
             settlements, tasks, is_open = self._take_what_waits()
             if settlements:
-                self._settle(settlements)
+                _attempt(partial(self._settle, settlements))
             for task in tasks:
                 _attempt(task)
         connections.close_all()
@@ -171,10 +173,12 @@ def pauses() -> Iterable[float]:
 
 
 def _attempt(task: Task) -> None:
+    """Do it, whatever receivers of signals and handlers of the log raise."""
     try:
         task()
-    except Exception:
-        logger.exception("the settler goes on")
+    except BaseException:
+        with suppress(BaseException):
+            logger.exception("the settler goes on")
 
 
 def is_away(using: str, error: Exception) -> bool:

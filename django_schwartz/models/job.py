@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from django_schwartz import signals
+from django_schwartz.conf import conf
 from django_schwartz.dialects import ServerTimeIn
 from django_schwartz.models.given import checked_status, failing_status, later_moment
 from django_schwartz.models.handle import JobHandle
@@ -62,6 +63,8 @@ class Job(StoredJob):
     _declined: Tentative | None = None
     #: Whether the job is not held any more, so that its worker has no more to say about it.
     is_lost = False
+    #: Whether it was told to stop, and has failed, since it took longer than its grab_for.
+    is_overdue = False
 
     # What is known of it
 
@@ -360,7 +363,9 @@ class Job(StoredJob):
             return False
         if self.holder:
             self.holder.stop_renewing([self])
-        decided = settle(self, outcome)
+        # Whoever waits for it keeps a thread from the jobs of other databases.
+        deadline = conf().deadline_seconds if len(conf().databases) > 1 else None
+        decided = settle(self, outcome, deadline_seconds=deadline)
         if decided is None:
             self.become_lost()
             return False

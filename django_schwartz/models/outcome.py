@@ -1,5 +1,6 @@
 """What became of an attempt, and the one transaction that records it."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections, transaction
 
 from django_schwartz.conf import conf
+from django_schwartz.deadline import within
 from django_schwartz.dialects import ServerTime, dialect_of
 from django_schwartz.exceptions import DuplicateJob, LeaseLost
 from django_schwartz.models.arg import arg_as_read, is_arg_changed
@@ -145,33 +147,40 @@ def _leave(using: str, settlements: Sequence[Settlement]) -> set[int]:
     return dialect.leave(queue, ExitStatus.objects.using(using), settlements)
 
 
-def settle(job: "Job", outcome: Outcome) -> Outcome | None:
+def settle(
+    job: "Job", outcome: Outcome, *, deadline_seconds: float | None = None
+) -> Outcome | None:
     """Record the outcome and return it as it was decided; None if the job is not held any more.
 
-    While the database is away it is tried again for a while, outside a transaction. An outcome that
+    While the database is away it is tried again for a while, outside a transaction; for so many
+    seconds at the most, after which one that hangs is hung up on. An outcome that
     the database refuses is recorded without its details, or at last without its failure's text; one
     with children raises instead. One transaction.
     """
     for reduced in REDUCTIONS:
         try:
-            return patiently(job, partial(_record, job, outcome))
+            return patiently(job, partial(_record, job, outcome), deadline_seconds)
         except Exception as error:
             if outcome.children or _is_away(job, error):
                 raise
             outcome = reduced(outcome, error)
-    return patiently(job, partial(_record, job, outcome))
+    return patiently(job, partial(_record, job, outcome), deadline_seconds)
 
 
-def patiently(job: "Job", attempt: Callable[[], T]) -> T:
+def patiently(job: "Job", attempt: Callable[[], T], deadline_seconds: float | None = None) -> T:
     """What the attempt gives; while the job's database is away, it is made again for a while.
 
     Inside a transaction it is made once.
     """
+    if job.driver.in_atomic_block:
+        return attempt()
+    ends_at = math.inf if deadline_seconds is None else time.monotonic() + deadline_seconds
     for pause in PAUSES:
         try:
-            return attempt()
+            with within(deadline_seconds, job.driver):
+                return attempt()
         except AnyDatabaseError as error:
-            if job.driver.in_atomic_block or not _is_away(job, error):
+            if not _is_away(job, error) or time.monotonic() + pause > ends_at:
                 raise
         job.driver.close()
         time.sleep(pause)

@@ -45,13 +45,13 @@ def performed(client, holds, database):
 
 
 @pytest.fixture
-def grab_along(client, holds, performed, database):
+def grab_along(client, holds, ledger, performed, database):
     """Dispatch one more job and grab it along with the performed one."""
 
     def grab_along():
         client.dispatch_async("Gather")
         lease = client.lease(["Gather"], database)
-        along = Along(holds, lease_seconds=LEASE)
+        along = Along(holds, ledger, lease_seconds=LEASE)
         [job] = along.grab(performed, database, lease, Job.objects.due().grab)
         return job
 
@@ -67,6 +67,20 @@ def test_it_is_leased_for_as_long_as_the_performed_one(client, holds, grab_along
 
     assert LEASE - 1 <= seconds_left(client, other) <= LEASE
     assert holds[other].grab_for == GRAB_FOR
+
+
+def test_the_ledger_knows_of_the_grab_while_it_lasts(client, holds, ledger, performed, database):
+    lease = client.lease(["Gather"], database)
+    seen = []
+
+    def grab(lease):
+        seen.append(ledger.open_grabs)
+        return []
+
+    Along(holds, ledger, lease_seconds=LEASE).grab(performed, database, lease, grab)
+
+    assert seen == [[lease.number]]
+    assert ledger.open_grabs == []
 
 
 def test_the_ledger_knows_it_as_begun(ledger, performed, grab_along):

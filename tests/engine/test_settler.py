@@ -125,6 +125,22 @@ def test_outcomes_that_wait_are_recorded_by_one_statement(held, settle, database
     assert finished == [(job, Verdict.COMPLETED) for job in jobs]
 
 
+def test_a_receiver_that_leaves_ends_no_settler(held, settle):
+    def leave(**_):
+        raise SystemExit(1)
+
+    first, second = held(2)
+    first.permanent_failure("alone, since it is told of")
+    second.completed()
+    job_finished.connect(leave)
+    try:
+        settle()
+    finally:
+        job_finished.disconnect(leave)
+
+    assert not Job.objects.exists()
+
+
 def test_exit_statuses_are_kept_by_the_same_statement_or_one_more(held, settle, database):
     @register
     class Held(Worker):

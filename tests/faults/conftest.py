@@ -75,7 +75,8 @@ def broken(broken_server, add_database, database):
     migrate("broken")
     with connections["broken"].cursor() as cursor:
         cursor.execute(
-            "TRUNCATE django_schwartz_job, django_schwartz_exitstatus, django_schwartz_error CASCADE"
+            "TRUNCATE django_schwartz_job, django_schwartz_exitstatus, django_schwartz_error"
+            " CASCADE"
         )
     return broken_server
 

@@ -155,3 +155,36 @@ def test_an_outcome_that_waits_for_its_server_keeps_none_of_another_waiting(
         until(lambda: not waiting.is_pending)
 
     assert (waiting.exit_status, other.exit_status) == (0, 0)
+
+
+def test_a_verdict_that_its_worker_waits_for_keeps_a_thread_no_longer_than_the_deadline(
+    broken, database, working, settings
+):
+    settings.SCHWARTZ = {"DATABASES": [database, "broken"], "DEADLINE_SECONDS": 1}
+    replaced = []
+
+    @register
+    class Mail(Worker):
+        keep_exit_status_for = 100
+
+        def work(self, job):
+            if job.arg == "other":
+                job.completed()
+                return
+            if not replaced:
+                replaced.append(broken.down("immediate"))
+            job.replace_with(Job(funcname="Mail", arg="other"))
+
+    TheSchwartz(["broken"]).dispatch_jobs([Job(funcname="Mail", arg=n) for n in range(2)])
+    connections["broken"].close()
+
+    with working([database, "broken"], "Mail", lease_seconds=6, deadline_seconds=1):
+        until(lambda: replaced)
+        other = TheSchwartz([database]).dispatch_async("Mail", "other")
+        try:
+            until(lambda: not other.is_pending, 5)
+        finally:
+            broken.up()
+        until(lambda: not Job.objects.using("broken").exists())
+
+    assert other.exit_status == 0

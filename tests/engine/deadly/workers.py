@@ -1,5 +1,6 @@
 """Workers that die, hang, or say odd things; and what dies when a job is grabbed, or is done."""
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -7,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.dispatch import receiver
 
 from django_schwartz import Worker, register
@@ -54,6 +55,62 @@ class Die(Worker):
         if leave_trace(job, "begun"):
             DEATHS[job.arg]()
         job.completed()
+
+
+@register
+class Fork(Worker):
+    """Fork, and return in both processes, or leave the child by sys.exit()."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        child = os.fork()
+        if not child and job.arg == "exit":
+            sys.exit(3)
+        if child:
+            _, status = os.waitpid(child, 0)
+            job.completed(os.waitstatus_to_exitcode(status))
+
+
+@register
+class LeaveOpen(Worker):
+    """Leave a transaction open that was begun in the way of the arg."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        if job.arg == "SQL":
+            connections[job.alias].cursor().execute("BEGIN")
+        else:
+            transaction.atomic(using=job.arg).__enter__()
+            Trace.objects.using(job.arg).create(jobid=0, what="of a transaction that is left")
+        job.completed()
+
+
+class OfItsOwn(BaseException):
+    """Not even an Exception."""
+
+
+@register
+class RaiseInAHook(Worker):
+    """Have its policy raise what nobody expects."""
+
+    def get_max_retries(self, job):
+        raise OfItsOwn
+
+    def work(self, job):
+        raise ValueError("no luck")
+
+
+@register
+class SleepOn(Worker):
+    """Be a coroutine that takes longer than it may."""
+
+    grab_for = 1
+    keep_exit_status_for = 3600
+
+    async def work(self, job):
+        await asyncio.sleep(600)
 
 
 @register
