@@ -47,6 +47,8 @@ class PostgreSQL(OneStatement):
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, a
     #: full disk, too many connections, read-only, shutting down.
     UNAVAILABLE = ("08", "28", "3D000", NO_TABLE, "53100", "53300", "25006", "57P")
+    #: Of libpq's transaction statuses, those of an open one, and of one that failed.
+    IN_TRANSACTION = (2, 3)
     #: Serialization failure, deadlock, lock not available.
     DEADLOCK = ("40001", "40P01")
     PASSING = (*DEADLOCK, "55P03")
@@ -150,8 +152,8 @@ class PostgreSQL(OneStatement):
     def is_in_transaction(self, connection: BaseDatabaseWrapper) -> bool:
         driver = connection.connection
         if hasattr(driver, "pgconn"):
-            return bool(driver.pgconn.transaction_status)  # 0 is idle
-        return bool(driver.get_transaction_status())  # psycopg 2
+            return driver.pgconn.transaction_status in self.IN_TRANSACTION
+        return driver.get_transaction_status() in self.IN_TRANSACTION  # psycopg 2
 
     def is_missing_table(self, error: Error) -> bool:
         return _sqlstate(error) == self.NO_TABLE

@@ -61,7 +61,10 @@ class SQLite(OneStatement):
         }
 
     def is_in_transaction(self, connection: BaseDatabaseWrapper) -> bool:
-        return bool(connection.connection.in_transaction)
+        try:
+            return bool(connection.connection.in_transaction)
+        except sqlite3.ProgrammingError:  # it was closed
+            return False
 
     def is_missing_table(self, error: Error) -> bool:
         return self.NO_TABLE in str(error)
