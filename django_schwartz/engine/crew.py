@@ -114,14 +114,14 @@ class Crew:
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
-            self._end_transactions(upkeep)
+            self._end_transactions(upkeep.opened - {own[job.alias]})
             upkeep.tend()
         connections.close_all()
 
     @staticmethod
-    def _end_transactions(upkeep: Upkeep) -> None:
-        """Leave none to the next job, in any database that this one used."""
-        for connection in upkeep.opened:
+    def _end_transactions(others: Iterable[BaseDatabaseWrapper]) -> None:
+        """Leave none to the next job, beside the one that its performance sees to."""
+        for connection in others:
             with suppress(AnyDatabaseError):
                 leave_no_transaction(connection)
 
