@@ -16,13 +16,25 @@ IS_OURS = {"postgresql": "pid = pg_backend_pid()", "mysql": "id = connection_id(
 
 
 def name_of_session(connection: BaseDatabaseWrapper) -> str | None:
-    """What the server calls this connection, and no other ever; None where there is no server."""
+    """What the server calls this connection, and no other ever.
+
+    None where there is no server, or a pooler is between, which lends its sessions to others too.
+    """
     vendor = connection.vendor
     if vendor not in TABLE:
         return None
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {NAME[vendor]} FROM {TABLE[vendor]} WHERE {IS_OURS[vendor]}")
-        return str(cursor.fetchone()[0])
+        name = str(cursor.fetchone()[0])
+    return None if _is_lent(name, connection) else name
+
+
+def _is_lent(name: str, connection: BaseDatabaseWrapper) -> bool:
+    """Whether the session is not the one that greeted the driver. Told of PostgreSQL's alone."""
+    if connection.vendor != "postgresql":
+        return False
+    greeted_by: int = connection.connection.info.backend_pid
+    return int(name.partition("/")[0]) != greeted_by
 
 
 def living(alias: str, names: Collection[str]) -> list[str]:

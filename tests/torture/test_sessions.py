@@ -4,6 +4,7 @@ import pytest
 from django.db import Error, connections
 
 from django_schwartz.torture.sessions import cut, living, name_of_session
+from tests import pgbouncer
 
 pytestmark = pytest.mark.only_on("postgresql", "mysql")
 
@@ -40,3 +41,16 @@ def test_a_process_whose_number_comes_again_is_another_session(database, other):
     assert found == []
     with other.cursor() as cursor:
         cursor.execute("SELECT 1")
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_session_that_a_pooler_lends_has_no_name(database, add_database, tmp_path):
+    if pgbouncer.find() is None:
+        pytest.skip("no pgbouncer on PATH (apt-get install pgbouncer)")
+    with pgbouncer.in_front_of(connections[database], tmp_path) as through:
+        pooled = connections[add_database("pooled", **through)]
+
+        name = name_of_session(pooled)
+
+        pooled.close()
+    assert name is None
