@@ -103,6 +103,14 @@ def test_wrong_clocks_need_a_second_host(database):
         call_command("schwartz_torture", "--skew=60", "--hosts=1")
 
 
+@pytest.mark.only_on("sqlite")
+def test_settings_that_no_module_holds_are_refused(database, monkeypatch):
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
+
+    with pytest.raises(CommandError, match="name that in DJANGO_SETTINGS_MODULE"):
+        call_command("schwartz_torture")
+
+
 def test_a_database_that_is_away_is_told_of(dead_database):
     with pytest.raises(CommandError, match=r"'dead' cannot be used: "):
         call_command("schwartz_torture", "--database=dead")

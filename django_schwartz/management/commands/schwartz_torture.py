@@ -1,5 +1,6 @@
 """schwartz_torture: breaks the queue in every way, and tells whether anything was lost."""
 
+import os
 import random
 import shlex
 import shutil
@@ -95,6 +96,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: object, **options: Any) -> None:
+        _check_settings()
         plan = _plan(options)
         _check_restart_command(plan.restart_command)
         _check_skew(plan)
@@ -111,6 +113,14 @@ class Command(BaseCommand):
         is_late = options["strict_times"] and slower(audit, plan.lease_seconds)
         if account.gap or is_late or not audit.is_clean:
             raise SystemExit(1)
+
+
+def _check_settings() -> None:
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        raise CommandError(
+            "schwartz_torture starts processes of its own, which import the settings: put them into"
+            " a module, and name that in DJANGO_SETTINGS_MODULE."
+        )
 
 
 def _plan(options: dict[str, Any]) -> Plan:
