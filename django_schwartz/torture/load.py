@@ -45,7 +45,8 @@ class Load:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():  # or it was never started
+            self._thread.join()
 
     def _run(self) -> None:
         began = time.monotonic()

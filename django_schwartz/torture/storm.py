@@ -83,9 +83,17 @@ class Storm:
         return Host(rules, self._log, plan.processes, plan.threads, library)
 
     def run(self) -> tuple[Account, Audit]:
-        """Removes its rows at the end, and those of runs that did not live to do so."""
+        """Removes its rows at the end or if it is interrupted, and those that earlier runs left."""
         rows.remove(self._plan.databases)
         record_in(self._ledger)
+        try:
+            return self._judged()
+        except KeyboardInterrupt:
+            rows.remove(self._plan.databases, account_of(self._ledger.lines()).pids)
+            raise
+
+    def _judged(self) -> tuple[Account, Audit]:
+        """What came of it, when its hosts have ended."""
         try:
             self._rage()
             self._drain()
@@ -126,6 +134,7 @@ class Storm:
             return True
 
     def _end(self) -> None:
+        connections.close_all()  # an interrupt may have left a lock held
         self._load.stop()
         self._faults.thaw()
         for host in self._hosts:

@@ -1,14 +1,23 @@
 """`manage.py schwartz_torture`: a short storm on each database, and faults that it has to find."""
 
 import re
+import signal
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_schwartz.models import Error, ExitStatus, FuncMap, Job
+from django_schwartz.models import Error, ExitStatus, FuncMap, Job, WorkerProcess
 from django_schwartz.torture.hosts import library_of_wrong_clocks
+from tests.processes import descendants_of, is_alive
+from tests.waiting import until
 
 STORM_SECONDS = 300
+INTERRUPTIBLE = """
+import signal, sys
+from django.core.management import execute_from_command_line
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it
+execute_from_command_line(sys.argv)
+"""
 
 pytestmark = pytest.mark.timeout(STORM_SECONDS + 10)
 
@@ -58,6 +67,30 @@ def test_nothing_is_left_of_a_storm(torture, client):
     assert [row.funcname for row in FuncMap.objects.filter(funcname__contains="torture")] == []
     assert [job.funcname for job in Job.objects.all()] == ["Note"]
     assert (Error.objects.count(), ExitStatus.objects.count()) == (0, 0)
+
+
+def test_a_storm_that_is_interrupted_says_so_in_one_line_and_leaves_nothing(
+    manage, database, tmp_path
+):
+    process = manage(
+        "schwartz_torture",
+        f"--database={database}",
+        program=("-c", INTERRUPTIBLE),
+        TMPDIR=str(tmp_path),
+    )
+    until(lambda: Job.objects.exists() and WorkerProcess.objects.exists(), 30)
+    hosts = descendants_of(process.pid)
+
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=STORM_SECONDS)
+
+    assert process.returncode == 130
+    assert told.partition("seed ")[2].splitlines()[1:] == ["Interrupted: nothing is shown."]
+    assert not any(map(is_alive, hosts))
+    for model in (Job, Error, ExitStatus, WorkerProcess):
+        assert not model.objects.exists()
+    assert not FuncMap.objects.filter(funcname__contains="torture").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.only_on("postgresql")

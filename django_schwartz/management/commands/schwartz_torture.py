@@ -4,6 +4,7 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from django_schwartz.conf import conf
 from django_schwartz.engine import LEAST_LEASE_SECONDS
 from django_schwartz.exceptions import SchwartzError, one_line
 from django_schwartz.management.arguments import at_least, databases, positive
+from django_schwartz.torture.account import Account
+from django_schwartz.torture.audit import Audit
 from django_schwartz.torture.hosts import library_of_wrong_clocks
 from django_schwartz.torture.plants import PLANTS
 from django_schwartz.torture.report import report, slower
@@ -103,16 +106,23 @@ class Command(BaseCommand):
         _check_databases(plan.databases)
         folder = Path(tempfile.mkdtemp(prefix="schwartz_torture_"))
         self.stdout.write(f"ledger and log, kept if something is wrong: {folder}; seed {plan.seed}")
-        try:
-            account, audit = Storm(plan, folder).run()
-        except (SchwartzError, AnyDatabaseError) as error:
-            raise CommandError(f"{one_line(error)} (ledger and log: {folder})") from error
+        account, audit = self._run(plan, folder)
         self.stdout.write(report(account, audit, seed=plan.seed, lease_seconds=plan.lease_seconds))
         if audit.is_clean:
             shutil.rmtree(folder)
         is_late = options["strict_times"] and slower(audit, plan.lease_seconds)
         if account.gap or is_late or not audit.is_clean:
             raise SystemExit(1)
+
+    def _run(self, plan: Plan, folder: Path) -> tuple[Account, Audit]:
+        try:
+            return Storm(plan, folder).run()
+        except (SchwartzError, AnyDatabaseError) as error:
+            raise CommandError(f"{one_line(error)} (ledger and log: {folder})") from error
+        except KeyboardInterrupt as interrupt:
+            shutil.rmtree(folder)
+            self.stderr.write("Interrupted: nothing is shown.")
+            raise SystemExit(128 + signal.SIGINT) from interrupt
 
 
 def _check_settings() -> None:
