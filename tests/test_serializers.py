@@ -583,7 +583,7 @@ FORBIDDEN = {
 PACKAGE = Path(django_schwartz.__file__).parent
 #: What imports a module by its name, and nothing more than that.
 IMPORTERS = {
-    PACKAGE / "backend" / "finding.py",  # of an installed app only: backend/test_finding.py
+    PACKAGE / "backend" / "finding.py",  # an app's `tasks` only: backend/test_finding.py
     PACKAGE / "torture" / "settings.py",  # the settings that the user's command line names
 }
 
