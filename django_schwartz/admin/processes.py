@@ -1,6 +1,6 @@
 """Worker processes: which there are, and what they do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -12,6 +12,7 @@ from django_schwartz.admin.display import NOTHING, enumerated, preformatted, wor
 from django_schwartz.admin.pages import ReadOnlyAdmin
 from django_schwartz.dialects import ServerTime
 from django_schwartz.models import WorkerProcess
+from django_schwartz.serializers import storable_text
 
 
 @admin.register(WorkerProcess)
@@ -50,33 +51,46 @@ class WorkerProcessAdmin(ReadOnlyAdmin):
 
     @admin.display(description="jobs")
     def performs(self, process: Any) -> str:
-        return enumerated([_line(job) for job in process.jobs or []]) or NOTHING
+        return enumerated(_lines(process.jobs, _line_of_job)) or NOTHING
 
     @admin.display(description="abilities")
     def can_do(self, process: Any) -> str:
-        return enumerated([str(name) for name in process.abilities or []]) or NOTHING
+        return enumerated(_lines(process.abilities)) or NOTHING
 
     @admin.display(description="databases away")
     def cannot_use(self, process: Any) -> str:
-        return enumerated(sorted(process.away or {})) or NOTHING
+        away = process.away
+        return enumerated(_lines(sorted(away) if isinstance(away, dict) else away)) or NOTHING
 
     @admin.display(description="memory")
     def held(self, process: Any) -> str:
-        return NOTHING if process.memory is None else filesizeformat(process.memory)
+        # SQLite keeps anything in any column.
+        return filesizeformat(process.memory) if isinstance(process.memory, int) else NOTHING
 
     @admin.display(description="jobs")
     def shown_jobs(self, process: Any) -> str:
-        return preformatted("\n".join(_line(job) for job in process.jobs or []) or None)
+        return preformatted("\n".join(_lines(process.jobs, _line_of_job)) or None)
 
     @admin.display(description="abilities")
     def shown_abilities(self, process: Any) -> str:
-        return preformatted("\n".join(map(str, process.abilities or [])) or None)
+        return preformatted("\n".join(_lines(process.abilities)) or None)
 
     @admin.display(description="databases away")
     def shown_away(self, process: Any) -> str:
-        lines = [f"{alias}: {why}" for alias, why in sorted((process.away or {}).items())]
-        return preformatted("\n".join(lines) or None)
+        away = process.away
+        if isinstance(away, dict):
+            away = [f"{alias}: {storable_text(why)}" for alias, why in sorted(away.items())]
+        return preformatted("\n".join(_lines(away)) or None)
 
 
-def _line(job: dict[str, Any]) -> str:
-    return f"{job.get('funcname')} {job.get('handle')} for {job.get('seconds')} s"
+def _lines(value: object, line_of: Callable[[Any], str] = storable_text) -> list[str]:
+    """A line for each of a list. None is none, and whatever else a row holds is one."""
+    things = value if isinstance(value, list) else [] if value is None else [value]
+    return [line_of(thing) for thing in things]
+
+
+def _line_of_job(job: Any) -> str:
+    if not isinstance(job, dict):
+        return storable_text(job)
+    funcname, handle, seconds = map(storable_text, map(job.get, ("funcname", "handle", "seconds")))
+    return f"{funcname} {handle} for {seconds} s"

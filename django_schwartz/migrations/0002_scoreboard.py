@@ -5,6 +5,7 @@ from typing import Any
 from django.db import migrations, models
 
 import django_schwartz.fields
+import django_schwartz.models.meta
 
 
 def set_unlogged(apps: Any, schema_editor: Any) -> None:
@@ -25,8 +26,8 @@ class Migration(migrations.Migration):
                 ("pid", models.IntegerField()),
                 ("started_at", django_schwartz.fields.UnixTimeField(null=True)),
                 ("beat_at", django_schwartz.fields.UnixTimeField(db_default=0, default=0)),
-                ("abilities", models.JSONField(null=True)),
-                ("jobs", models.JSONField(null=True)),
+                ("abilities", django_schwartz.models.meta.MetaField(null=True)),
+                ("jobs", django_schwartz.models.meta.MetaField(null=True)),
                 ("memory", models.BigIntegerField(null=True)),
                 ("is_idle", models.BooleanField(db_default=False, default=False)),
             ],

@@ -4,6 +4,7 @@ from django.db import models
 
 from django_schwartz.dialects import ServerTime
 from django_schwartz.fields import UnixTimeField, unix_seconds
+from django_schwartz.models.meta import MetaField
 
 #: Seconds without a beat after which a process is taken to be gone.
 GONE_SECONDS = 60
@@ -35,11 +36,11 @@ class WorkerProcess(models.Model):
     started_at = UnixTimeField(null=True)
     beat_at = UnixTimeField(default=0, db_default=0)
     #: The funcnames that it performs.
-    abilities = models.JSONField(null=True)
+    abilities = MetaField(null=True)
     #: What it performs: a list of {"handle", "funcname", "seconds"}, the longest first.
-    jobs = models.JSONField(null=True)
+    jobs = MetaField(null=True)
     #: Why it cannot use other queue databases: what went wrong, by alias.
-    away = models.JSONField(null=True)
+    away = MetaField(null=True)
     #: Bytes of memory that it holds.
     memory = models.BigIntegerField(null=True)
     #: Whether it wants to be told of new jobs. Its Ears write this, where that matters.
