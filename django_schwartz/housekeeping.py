@@ -8,6 +8,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from django_schwartz.databases import Databases
+from django_schwartz.logs import enumerated
 from django_schwartz.retention import BATCH, purge
 from django_schwartz.signals import printable
 from django_schwartz.stats import nobody_can_do
@@ -64,5 +65,6 @@ class Housekeeping:
 def _tell_of_orphans(alias: str) -> None:
     orphans = nobody_can_do(alias)
     if orphans:
-        told = ", ".join(f"{printable(name)!r} ({count})" for name, count in orphans.items())
+        counts = [f"{printable(name)!r} ({count})" for name, count in orphans.items()]
+        told = enumerated(counts, most=20)
         logger.warning("jobs in %r wait for functions that no worker here can do: %s", alias, told)

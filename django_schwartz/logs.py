@@ -19,6 +19,12 @@ def escaped(text: str) -> str:
     )
 
 
+def enumerated(things: Sequence[str], *, most: int = 10) -> str:
+    """The first of many things, and how many more there are."""
+    named = ", ".join(things[:most])
+    return f"{named} and {len(things) - most:,} more" if len(things) > most else named
+
+
 def bar_traceback(record: logging.LogRecord) -> bool:
     """Begin each line of a record's traceback with a bar, as a filter: none passes for a record.
 

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from django_schwartz import Worker, register
+from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.models import Error, FuncMap, Job
 from django_schwartz.runner import Runner
 from tests.app.models import Trace
@@ -200,6 +201,33 @@ def test_jobs_that_nobody_can_do_are_counted(client, manage):
 
     assert "no worker here can do: 'Unheard' (3)" in output
     assert Job.objects.count() == 3
+
+
+@pytest.fixture
+def housekeeping(client):
+    return Housekeeping(client.databases, is_over=lambda: False)
+
+
+def test_of_many_functions_that_nobody_can_do_twenty_are_named(client, housekeeping, caplog):
+    client.dispatch_jobs([Job(funcname=f"{'x' * 253}{number}") for number in range(10, 40)])
+
+    housekeeping.keep()
+
+    (line,) = [text for text in caplog.messages if "no worker here can do" in text]
+    assert line.count("x" * 253) == 20
+    assert line.endswith("' (1) and 10 more")
+
+
+def test_of_many_functions_that_are_performed_twenty_are_named_at_the_start(client, caplog):
+    workers = [type(f"Nth{number}", (Worker,), {}) for number in range(10, 40)]
+    named = [f"--worker={register(worker).funcname}" for worker in workers]
+
+    with caplog.at_level("INFO", "django_schwartz"):
+        call_command("runschwartz", "--processes=0", "--until-done", *named)
+
+    (line,) = [text for text in caplog.messages if text.startswith("performing ")]
+    assert line.startswith("performing Nth10, Nth11, ")
+    assert line.endswith(", Nth29 and 10 more")
 
 
 def test_an_unreadable_arg_ends_its_job_with_a_message(client, manage):

@@ -1,7 +1,6 @@
 """Rows as HTML. Whatever one holds is shown as text: escaped, bounded, no reason to fail."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from django.db.models.functions import Length
@@ -46,12 +45,6 @@ def words(*names: str) -> SafeString:
     """Words such as a state, each with its colour."""
     spans = ((COLOURS.get(name, "plain"), name) for name in names)
     return format_html_join(" ", '<span class="schwartz-word schwartz-{}">{}</span>', spans)
-
-
-def enumerated(things: Sequence[str], *, most: int = 10) -> str:
-    """The first of many things, and how many more there are."""
-    named = ", ".join(things[:most])
-    return f"{named} and {len(things) - most:,} more" if len(things) > most else named
 
 
 def pretty_json(value: object) -> str:

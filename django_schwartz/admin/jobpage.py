@@ -9,8 +9,9 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
-from django_schwartz.admin.display import enumerated, handle_of, pretty_arg, pretty_json
+from django_schwartz.admin.display import handle_of, pretty_arg, pretty_json
 from django_schwartz.admin.pages import ReadOnlyAdmin
+from django_schwartz.logs import enumerated
 from django_schwartz.models import Error, FuncMap, JobHandle
 
 #: Errors shown of one job: the latest.

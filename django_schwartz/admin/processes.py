@@ -8,9 +8,10 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 
-from django_schwartz.admin.display import NOTHING, enumerated, preformatted, words
+from django_schwartz.admin.display import NOTHING, preformatted, words
 from django_schwartz.admin.pages import ReadOnlyAdmin
 from django_schwartz.dialects import ServerTime
+from django_schwartz.logs import enumerated
 from django_schwartz.models import WorkerProcess
 from django_schwartz.serializers import storable_text
 

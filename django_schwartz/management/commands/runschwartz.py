@@ -19,11 +19,12 @@ from django_schwartz.conf import conf
 from django_schwartz.databases import usual_patience
 from django_schwartz.engine import Terms, set_deadlines
 from django_schwartz.exceptions import UnknownFunction
-from django_schwartz.logs import show_log
+from django_schwartz.logs import enumerated, show_log
 from django_schwartz.management.arguments import at_least, databases, positive
 from django_schwartz.performance import StopNow
 from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
+from django_schwartz.signals import printable
 from django_schwartz.starting import context
 from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
 from django_schwartz.upgrades import LOOK_SECONDS, wait_for_migrations
@@ -264,7 +265,8 @@ def _pause() -> bool:
 def _begin(client: TheSchwartz) -> None:
     """Let signals come, now that there is somebody to stop."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    logger.info("performing %s", ", ".join(client.all_abilities) or "tasks")
+    names = list(map(printable, client.all_abilities))
+    logger.info("performing %s", enumerated(names, most=20) or "tasks")
 
 
 def _orders(client: TheSchwartz, options: dict[str, Any], missing: dict[str, list[str]]) -> Orders:
