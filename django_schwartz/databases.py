@@ -37,6 +37,14 @@ class Death:
         return self.seconds != LONG_AGO
 
 
+@dataclass
+class Asked:
+    """What came of a block under failing_over()."""
+
+    #: Whether the connection was cut that had been open before: a new one may serve.
+    was_cut: bool = False
+
+
 class Deaths:
     """What is known of dead databases, by alias, to all who share this. Safe among threads.
 
@@ -143,7 +151,7 @@ class Databases:
         return [alias for alias in order if not self.is_dead(alias)] or order
 
     @contextmanager
-    def failing_over(self, alias: str, *, revives: bool = True) -> Iterator[None]:
+    def failing_over(self, alias: str, *, revives: bool = True) -> Iterator[Asked]:
         """Go on after the block when an error in it says that the database is dead, and note that.
 
         Any other error goes to the caller, and so does every error inside a transaction. Without
@@ -152,19 +160,19 @@ class Databases:
         A connection that was open already and is cut now makes the database suspect only: the next
         to ask makes a new one, and learns more.
         """
-        connection = connections[alias]
-        was_open = connection.connection is not None
+        connection, asked = connections[alias], Asked()
+        driver = connection.connection
         try:
             with within(self.deadline_seconds, connection):
-                yield
+                yield asked
         except Error as error:
             if connection.in_atomic_block or not dialect_of(connection).is_unavailable(
                 connection, error
             ):
                 raise
-            is_cut = was_open and _was_cut(connection, error)
+            asked.was_cut = was_cut(connection, driver, error)
             connection.close()
-            if is_cut:
+            if asked.was_cut:
                 self._mark_suspect(alias, error)
             else:
                 self._mark_dead(alias, error)
@@ -241,11 +249,15 @@ def databases_of_supervisor(aliases: Sequence[str]) -> Databases:
     return databases
 
 
-def _was_cut(connection: BaseDatabaseWrapper, error: Error) -> bool:
-    """Whether the connection ended; not since the server kept silent, or would not serve."""
-    if isinstance(error, Unanswered):
+def was_cut(connection: BaseDatabaseWrapper, driver: object, error: Error) -> bool:
+    """Whether the driver's connection, None if none was open, ended before or with the error.
+
+    Not since the server kept silent, or would not serve.
+    """
+    if driver is None or isinstance(error, Unanswered):
         return False
-    return connection.connection is None or not connection.is_usable()
+    # Where atomic() cannot roll back, Django has made another already.
+    return connection.connection is not driver or not connection.is_usable()
 
 
 def _drop_frames(error: BaseException | None) -> None:

@@ -4,13 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.batches import Batches
-from django_schwartz.databases import Databases, checked_aliases
+from django_schwartz.databases import Databases, checked_aliases, was_cut
 from django_schwartz.dialects import dialect_of
 from django_schwartz.models import Job, JobHandle, JobQuerySet
 from django_schwartz.serializers import checked_name
+from django_schwartz.transactions import is_manual, may_be_rolled_back
+
+#: Stores the jobs in the database of an alias.
+Store = Callable[[str], list[JobHandle]]
 
 
 def dispatch(
@@ -23,14 +28,52 @@ def dispatch(
     """Store the jobs in one of the databases: see TheSchwartz.dispatch_jobs()."""
     _check_jobs(batches.first)
     chosen = checked_aliases([using])[0] if using else databases.in_transaction()
+    store = partial(_store, batches, on_progress=on_progress)
     if chosen is not None:
-        return _store(batches, chosen, on_progress)
+        return _ask_chosen(chosen, batches, store)
     for alias in _order_for(batches.first, databases):
-        with databases.failing_over(alias):
-            return _store(batches, alias, on_progress)
+        handles = _ask(alias, batches, store, databases)
+        if handles is not None:
+            return handles
+    raise databases.all_dead()
+
+
+def _ask_chosen(alias: str, batches: Batches[Job], store: Store) -> list[JobHandle]:
+    """Store the jobs. Where no transaction is open, a cut connection is replaced once."""
+    connection = connections[alias]
+    if may_be_rolled_back(connection):
+        return store(alias)
+    driver = connection.connection
+    try:
+        return store(alias)
+    except Error as error:
+        if batches.is_spent or not _is_cut(connection, driver, error):
+            raise
+    connection.close()
+    return store(alias)
+
+
+def _is_cut(connection: BaseDatabaseWrapper, driver: object, error: Error) -> bool:
+    is_unavailable = dialect_of(connection).is_unavailable(connection, error)
+    return is_unavailable and was_cut(connection, driver, error)
+
+
+def _ask(
+    alias: str, batches: Batches[Job], store: Store, databases: Databases
+) -> list[JobHandle] | None:
+    """Store the jobs, or return None where the database is dead.
+
+    A cut connection is replaced once: a uniqkey is to stay in its home. Raises the database's error
+    when the jobs cannot be had again.
+    """
+    for _ in range(1 if is_manual(connections[alias]) else 2):
+        with databases.failing_over(alias) as asked:
+            return store(alias)
         if batches.is_spent:
             raise databases.causes[alias]
-    raise databases.all_dead()
+        if not asked.was_cut:
+            break
+    return None
 
 
 def _order_for(jobs: list[Job], databases: Databases) -> Iterator[str]:

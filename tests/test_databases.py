@@ -321,6 +321,37 @@ def test_a_database_whose_session_was_cut_is_not_dead_and_has_the_cause(database
 
 
 @pytest.mark.only_on("postgresql", "mysql")
+@pytest.mark.parametrize("number", [1, 2, 20])
+@pytest.mark.parametrize("has_name", [False, True], ids=["any", "using"])
+def test_a_dispatch_over_a_session_that_was_cut_is_made_again_in_another(
+    database, client, cut, told, number, has_name
+):
+    client.dispatch_async("Note")
+    cut()
+
+    handles = client.dispatch_jobs(
+        [Job(funcname="Note") for _ in range(number)], using=database if has_name else None
+    )
+
+    assert len(handles) == number
+    assert Job.objects.count() == 1 + number
+    assert told == []
+
+
+@pytest.mark.only_on("postgresql", "mysql")
+def test_a_session_that_was_cut_before_a_transaction_takes_nothing_of_it_to_another(
+    database, client, cut
+):
+    cut()
+
+    with pytest.raises(Error), transaction.atomic(using=database):
+        client.dispatch_async("Note")
+
+    connections[database].close()
+    assert not Job.objects.exists()
+
+
+@pytest.mark.only_on("postgresql", "mysql")
 def test_sessions_of_many_threads_that_were_cut_make_no_database_dead(database, end_sessions):
     databases = databases_of(database)
     sessions = []

@@ -320,15 +320,78 @@ def kill_connection(two_databases):
     connections["postgresql"].close()
 
 
-def test_a_connection_that_was_lost_sends_this_one_job_to_the_next_database(
+def test_a_dispatch_over_a_connection_that_was_cut_goes_to_its_database_by_a_new_one(
     two_databases, clock, kill_connection
 ):
     client = client_of(["postgresql", "sqlite"], clock)
     kill_connection()
 
-    handles = [client.dispatch_async("Add") for _ in range(2)]
+    handle = client.dispatch_async("Add")
 
-    assert [handle.alias for handle in handles] == ["sqlite", "postgresql"]
+    assert handle.alias == "postgresql"
+    assert client.databases.lives("postgresql")
+
+
+def test_a_uniqkey_stays_in_its_home_when_the_connection_to_that_was_cut(
+    two_databases, clock, kill_connection
+):
+    client = client_of(["postgresql", "sqlite"], clock)
+    key = next(
+        key
+        for key in map(str, range(100))
+        if client.databases.in_home_order("Add", key)[0] == "postgresql"
+    )
+    queued = client.dispatch_async("Add", uniqkey=key)
+    kill_connection()
+
+    handle = client.dispatch_async("Add", uniqkey=key)
+
+    assert handle.is_duplicate
+    assert handle == queued
+    assert not Job.objects.using("sqlite").exists()
+
+
+@pytest.mark.parametrize("using", [None, "postgresql"], ids=["any", "using"])
+def test_one_cut_refuses_no_dispatch_to_the_only_database(
+    two_databases, clock, kill_connection, using
+):
+    client = client_of(["postgresql"], clock)
+    kill_connection()
+
+    one = client.dispatch_async("Add", using=using)
+    kill_connection()
+    many = client.dispatch_jobs([Job(funcname="Add") for _ in range(20)], using=using)
+
+    assert one.is_pending
+    assert Job.objects.using("postgresql").count() == 1 + len(many) == 21
+
+
+def test_a_cut_with_autocommit_off_is_not_covered_up_by_another_connection(
+    two_databases, clock, kill_connection
+):
+    client = client_of(["postgresql"], clock)
+    transaction.set_autocommit(False, using="postgresql")
+    kill_connection()
+
+    with pytest.raises(AllDatabasesDead):
+        client.dispatch_async("Add")
+
+    assert not Job.objects.using("postgresql").exists()
+
+
+@pytest.mark.parametrize("using", [None, "postgresql"], ids=["any", "using"])
+def test_a_cut_after_jobs_that_cannot_be_had_again_is_raised(
+    two_databases, clock, kill_connection, using
+):
+    client = client_of(["postgresql", "sqlite"], clock)
+    jobs = (Job(funcname="Add") for _ in range(3000))
+    cuts = iter([lambda: None, kill_connection, lambda: None])
+
+    with pytest.raises(Error):
+        client.dispatch_jobs(jobs, using=using, on_progress=lambda number: next(cuts)())
+
+    assert not Job.objects.using("postgresql").exists()
+    assert not Job.objects.using("sqlite").exists()
 
 
 def test_a_connection_that_was_lost_in_a_transaction_takes_its_jobs_along(
