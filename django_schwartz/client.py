@@ -146,8 +146,8 @@ class TheSchwartz(Abilities):
         thousand. `on_progress` is then called with the number of jobs so far, which are not
         committed yet.
 
-        When the database dies after more than the first thousand of an iterator's, its error is
-        raised, for those cannot be had again for another database.
+        When the database dies, or a deadlock is lost, after more than the first thousand of an
+        iterator's, that error is raised, for those cannot be had again.
         """
         batches = Batches(jobs)
         return self._dispatch(batches, using, on_progress) if batches.first else []

@@ -137,9 +137,8 @@ def _store(
     if len(batches.first) == 1:
         return _store_each(batches, alias, on_progress)
     store = partial(_store_together, batches, alias, on_progress)
-    if batches.is_spent:
-        return store()
-    return dialect_of(connections[alias]).again(alias, store)
+    again = dialect_of(connections[alias]).again
+    return again(alias, store, is_spent=lambda: batches.is_spent)
 
 
 def _store_together(

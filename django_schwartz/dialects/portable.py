@@ -379,16 +379,20 @@ class Dialect:
         """Whether the statement gave way to another, and may be tried again at once."""
         return False
 
-    def again(self, using: str, attempt: Callable[[], T]) -> T:
+    def again(
+        self, using: str, attempt: Callable[[], T], *, is_spent: Callable[[], bool] = lambda: False
+    ) -> T:
         """What the attempt gives; one that loses a deadlock is made again, five times in all.
 
-        In a transaction it is made once: what was rolled back is its owner's to repeat.
+        In a transaction it is made once: what was rolled back is its owner's to repeat. `is_spent`
+        tells whether an attempt took what another would lack: then it was the last.
         """
         for _ in range(ATTEMPTS - 1):
             try:
                 return attempt()
             except OperationalError as error:
-                if not self.is_deadlock(error) or may_be_rolled_back(connections[using]):
+                in_vain = is_spent() or may_be_rolled_back(connections[using])
+                if in_vain or not self.is_deadlock(error):
                     raise
             time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
         return attempt()
