@@ -36,7 +36,8 @@ class Aftermath:
     """Gives back, charges, and keeps suspects, for jobs of these databases.
 
     A process that died while it performed one job died of that one. Of several, none is charged:
-    they are suspects, to be performed one at a time in a process of their own.
+    they are suspects, to be performed one at a time in a process of their own. So is what one
+    performed that was killed for its silence: its database may be to blame.
     """
 
     def __init__(self, aliases: list[str], *, lease_seconds: int) -> None:
@@ -59,6 +60,11 @@ class Aftermath:
             self._do(begun[0].alias, partial(_charge, begun[0], how))
         else:
             self.suspect(begun)
+
+    def of_silence(self, entries: Sequence[Entry]) -> None:
+        """A process was killed since it gave no sign of life; these are the jobs that it held."""
+        self.give_back([entry for entry in entries if not entry.has_begun])
+        self.suspect([entry for entry in entries if entry.has_begun])
 
     def give_back(self, entries: Sequence[Entry]) -> None:
         """Let anybody grab these jobs at once."""

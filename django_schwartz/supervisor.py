@@ -42,8 +42,8 @@ class Slot:
         self.process: BaseProcess | None = None
         self.ledger = NO_LEDGER
         self.is_done = False
-        #: Whether the process was killed, and it is but a matter of time until it is gone.
-        self.is_killed = False
+        #: Seconds without a sign of life for which the process was killed: soon it is gone.
+        self.silent_seconds = 0.0
         self._start_at = 0.0
         self._started_at = 0.0
         self._pause = FIRST_PAUSE
@@ -67,7 +67,7 @@ class Slot:
             logger.warning("%s could not be started, trying again: %r", self.name, error)
             self.clear()
             return
-        self.process, self.is_killed = process, False
+        self.process, self.silent_seconds = process, 0
         self._started_at = time.monotonic()
 
     def clear(self) -> None:
@@ -105,6 +105,9 @@ class Solo(Slot):
 
     def __init__(self, name: str, orders: child.Orders) -> None:
         terms = {**orders.terms, "threads": 1, "async_concurrency": 1, "until_done": False}
+        # A job that silences the process is charged while its lease holds, a third of which may be
+        # over: else another process grabs it, which it silences as well.
+        terms["lease_seconds"] *= 2 * SILENT_LEASES
         super().__init__(name, replace(orders, terms=terms))
         self.assigned: Entry | None = None
         self._ours: Connection | None = None
@@ -282,6 +285,8 @@ class Supervisor:
         if slot.ledger.farewell or self.is_stopping:
             _note_end(slot, process, entries)
             self._aftermath.give_back(entries)
+        elif slot.silent_seconds and not isinstance(slot, Solo):
+            self._aftermath.of_silence(entries)
         else:
             self._note_death(slot, process, entries)
         if isinstance(slot, Solo):
@@ -289,19 +294,20 @@ class Supervisor:
 
     def _note_death(self, slot: Slot, process: BaseProcess, entries: list[Entry]) -> None:
         how = told(process.exitcode or 0)
+        if slot.silent_seconds:
+            how = f"it gave no sign of life for {slot.silent_seconds:.0f} s"
         logger.error("%s (%s) died: %s", slot.name, process.pid, how)
         self._has_released = True
         self._aftermath.of_death(entries, how)
 
     def _kill_silent(self) -> None:
-        """Replace a process whose main thread is stuck: its database hangs, or its code does."""
+        """Kill a process whose main thread is stuck: its database hangs, or a job does."""
         for slot in self._all:
             silent = time.monotonic() - slot.last_life
-            is_dying = slot.is_free or slot.is_killed
+            is_dying = slot.is_free or slot.silent_seconds
             if not is_dying and silent > SILENT_LEASES * self._lease_seconds:
                 logger.error("%s gave no sign of life for %d s: replaced", slot.name, silent)
-                slot.ledger.farewell = Farewell.RECYCLED  # its jobs are not to blame
-                slot.is_killed = True
+                slot.silent_seconds = silent
                 slot.send_signal(signal.SIGKILL)
 
     def _show_health(self) -> None:

@@ -71,6 +71,17 @@ def test_of_several_jobs_none_is_charged_and_each_is_kept_for_us(aftermath, entr
     assert aftermath.next_suspect() is None
 
 
+def test_of_a_silent_process_not_even_one_job_is_charged(aftermath, entry):
+    begun, waiting = entry(has_begun=True), entry(has_begun=False)
+
+    aftermath.of_silence([begun, waiting])
+
+    assert [row(one).failures for one in (begun, waiting)] == [0, 0]
+    assert [job.pk for job in Job.objects.due()] == [waiting.jobid]
+    assert aftermath.next_suspect().jobid == begun.jobid
+    assert not aftermath.has_suspects
+
+
 def test_suspects_that_are_abandoned_are_free(aftermath, entry):
     several = [entry(has_begun=True) for _ in range(3)]
     aftermath.of_death(several, "exit code 3")

@@ -98,6 +98,25 @@ def test_crash_suspects_are_isolated_and_only_those_that_die_alone_are_charged(c
 
 
 @pytest.mark.only_on("sqlite")
+def test_a_job_that_silences_its_process_is_charged_alone_and_no_other_suffers(
+    client, start_with_short_leases
+):
+    beside = [client.dispatch_async("Good", 0.5) for _ in range(3)]
+    silent = client.dispatch_async("KeepInterpreter")
+    waiting = [client.dispatch_async("Good") for _ in range(3)]
+
+    running = start_with_short_leases("--until-done")
+
+    assert running.end(100) == 0, running.output
+    assert [handle.exit_status for handle in [*beside, *waiting]] == [0] * 6
+    assert [handle.failures for handle in [*beside, *waiting]] == [0] * 6
+    assert silent.exit_status == 1
+    assert [message.rstrip(".0123456789 s") for message in silent.failure_log] == [
+        "The worker died: it gave no sign of life for"
+    ] * 2
+
+
+@pytest.mark.only_on("sqlite")
 def test_what_the_last_death_released_is_performed_too(client, start):
     bad = [client.dispatch_async("Poison") for _ in range(2)]
 

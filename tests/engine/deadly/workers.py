@@ -218,6 +218,17 @@ class ShortSpin(Short):
 
 
 @register
+class KeepInterpreter(Worker):
+    """Keep the interpreter for itself for ever, so that no other thread goes on."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        time.sleep(0.2)
+        ctypes.PyDLL(None).sleep(1000)
+
+
+@register
 class DieBeforeCompleted(Worker):
     keep_exit_status_for = 3600
 
