@@ -1,6 +1,7 @@
 """One process at work: it grabs and performs jobs, one after the other, until told to stop."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,30 @@ from django_schwartz.upgrades import Latecomers
 from django_schwartz.upkeep import Upkeep
 
 logger = logging.getLogger("django_schwartz")
+
+
+class Healthcheck:
+    """A file whose date tells of life. Where it cannot be dated, that is logged, and no more."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._is_failing = False
+
+    def date(self, *, age: float = 0) -> None:
+        """Date the file to so many seconds ago."""
+        moment = time.time() - age
+        try:
+            self._file.touch()
+            os.utime(self._file, (moment, moment))
+        except OSError as error:
+            self._note_failure(error)
+        else:
+            self._is_failing = False
+
+    def _note_failure(self, error: OSError) -> None:
+        if not self._is_failing:
+            logger.warning("--healthcheck cannot be dated, going on: %s", printable(error))
+        self._is_failing = True
 
 
 class Runner:
@@ -47,7 +72,7 @@ class Runner:
         self.delay = delay
         self.until_done = until_done
         self.max_jobs = max_jobs
-        self.healthcheck = healthcheck
+        self._healthcheck = Healthcheck(healthcheck) if healthcheck else None
         self.performed = 0
         self.is_stopping = False
         #: Whose put(), unlike an Event's set(), may interrupt a wait in the same thread.
@@ -73,8 +98,8 @@ class Runner:
             self._lookout.look()
             for alias in self._latecomers.look():
                 self.client.make_functions_in(alias)
-            if self.healthcheck:
-                self.healthcheck.touch()
+            if self._healthcheck:
+                self._healthcheck.date()
             if self._step():
                 self.performed += 1
             elif self._is_done():

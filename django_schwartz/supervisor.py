@@ -18,6 +18,7 @@ from django_schwartz.databases import databases_of_supervisor
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.os_signals import dump_stacks, obey, told_to_stop
+from django_schwartz.runner import Healthcheck
 from django_schwartz.starting import UNKNOWN, context, is_alive, start
 from django_schwartz.upgrades import Latecomers
 
@@ -177,6 +178,7 @@ class Supervisor:
         self._woken.setblocking(False)
         self._kill_at: float | None = None
         self._has_released = False
+        self._healthcheck = Healthcheck(plan.healthcheck) if plan.healthcheck else None
         #: The signal that had the processes killed, if one had.
         self.killed_by = 0
 
@@ -312,12 +314,9 @@ class Supervisor:
 
     def _show_health(self) -> None:
         """Date the file to the oldest of the latest signs of life that the processes gave."""
-        if self._plan.healthcheck:
+        if self._healthcheck:
             lives = [slot.last_life for slot in self._all if not slot.is_free]
-            age = time.monotonic() - min(lives, default=time.monotonic())
-            self._plan.healthcheck.touch()
-            moment = time.time() - age
-            os.utime(self._plan.healthcheck, (moment, moment))
+            self._healthcheck.date(age=time.monotonic() - min(lives, default=time.monotonic()))
 
 
 def _note_end(slot: Slot, process: BaseProcess, entries: list[Entry]) -> None:

@@ -29,6 +29,26 @@ def test_the_healthcheck_has_the_date_of_the_last_sign_of_life(start, sleeper, t
     assert running.stop() == 0
 
 
+@pytest.mark.parametrize("processes", [0, 1])
+def test_without_the_folder_of_the_healthcheck_it_goes_on_until_that_is_back(
+    start, sleeper, tmp_path, processes
+):
+    file = tmp_path / "folder" / "health"
+    file.parent.mkdir()
+    running = start("--healthcheck", file, "--processes", processes)
+    until(file.exists)
+
+    file.parent.rename(tmp_path / "away")
+    running.wait_for("WARNING --healthcheck cannot be dated")
+    handle, _ = sleeper(1)
+    until(lambda: not handle.is_pending)
+    (tmp_path / "away").rename(file.parent)
+    until(lambda: time.time() - file.stat().st_mtime < 1.5)
+
+    assert running.stop() == 0
+    assert running.output.count("cannot be dated") == 1
+
+
 def test_sigusr1_shows_where_every_thread_is(start, sleeper):
     _, pid_of = sleeper(60)
     running = start("--shutdown-timeout", 0.1)
