@@ -47,6 +47,8 @@ class Slot:
         self.silent_seconds = 0.0
         self._start_at = 0.0
         self._started_at = 0.0
+        #: When the first process was started of those in a row that died without a sign of life.
+        self._expected_since = time.monotonic()
         self._pause = FIRST_PAUSE
 
     @property
@@ -58,6 +60,8 @@ class Slot:
 
     def start(self, assigned: Connection | None = None) -> None:
         """Start a process. The operating system may have none to give: then it is tried later."""
+        if self._pause == FIRST_PAUSE:
+            self._expected_since = time.monotonic()
         memory = context().RawArray("q", SIZE)
         self.ledger = Ledger(memory, self.orders.databases)
         arguments = (self.orders, self.name, memory, assigned)
@@ -84,6 +88,11 @@ class Slot:
     @property
     def last_life(self) -> float:
         return max(self.ledger.last_life, self._started_at)
+
+    @property
+    def health(self) -> float:
+        """The last sign of life; where processes die before they give one, from when on."""
+        return max(self.ledger.last_life, self._expected_since)
 
     @property
     def is_orphan(self) -> bool:
@@ -313,10 +322,16 @@ class Supervisor:
                 slot.send_signal(signal.SIGKILL)
 
     def _show_health(self) -> None:
-        """Date the file to the oldest of the latest signs of life that the processes gave."""
+        """Date the file to the oldest of the latest signs of life of the places."""
         if self._healthcheck:
-            lives = [slot.last_life for slot in self._all if not slot.is_free]
-            self._healthcheck.date(age=time.monotonic() - min(lives, default=time.monotonic()))
+            now = time.monotonic()
+            lives = [slot.health for slot in self._slots if self._is_wanted(slot)]
+            solos = [solo.last_life for solo in self._solos if not solo.is_free]
+            self._healthcheck.date(age=now - min([*lives, *solos], default=now))
+
+    def _is_wanted(self, slot: Slot) -> bool:
+        """Whether a process should be at work there, and not only end in order."""
+        return not slot.is_free or not (slot.is_done or self.is_stopping)
 
 
 def _note_end(slot: Slot, process: BaseProcess, entries: list[Entry]) -> None:

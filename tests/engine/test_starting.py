@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -47,6 +48,28 @@ def test_a_crash_loop_at_the_start_is_slowed_down_and_ends_when_its_cause_is_gon
 
     assert starts <= 4
     assert handle.failures == 0
+    assert running.stop() == 0, running.output
+
+
+#: Workers whose processes end before they are at work, as long as a file is there.
+FRAIL = """
+import os
+from pathlib import Path
+os.register_at_fork(after_in_child=lambda: Path({broken!r}).exists() and os._exit(1))
+"""
+
+
+@pytest.mark.parametrize("source", [BROKEN, FRAIL], ids=["no process", "dead processes"])
+def test_while_no_process_can_be_started_the_healthcheck_grows_old(start, app, source):
+    broken, starts, file = (app / name for name in ("broken", "starts", "health"))
+    source = source.format(broken=str(broken), starts=str(starts))
+    (app / "frail" / "workers.py").write_text(source)
+
+    running = start("--healthcheck", file, DJANGO_SCHWARTZ_TEST_APP="frail", PYTHONPATH=str(app))
+    until(lambda: file.exists() and time.time() - file.stat().st_mtime > 5)
+    broken.unlink()
+    until(lambda: time.time() - file.stat().st_mtime < 1.5)
+
     assert running.stop() == 0, running.output
 
 
