@@ -169,5 +169,11 @@ def _release_grab(alias: str, pid: int, number: int) -> None:
 
 def _charge(entry: Entry, how: str) -> None:
     job = Job.objects.using(entry.alias).held([entry]).first()
-    if job is not None:
+    if job is None:
+        return
+    try:
         job.crashed(f"The worker died: {how}.")
+    except AnyDatabaseError:
+        raise
+    except BaseException:  # the project's code: hooks of the worker, and receivers
+        logger.exception("%s: a hook or a receiver failed after its process died", job.handle)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import contextmanager
 
 import pytest
 from django.db import OperationalError, connections
@@ -10,6 +11,7 @@ from django_schwartz import Worker, register
 from django_schwartz.aftermath import Aftermath
 from django_schwartz.engine import Entry
 from django_schwartz.models import Job
+from django_schwartz.signals import job_finished
 from tests.rows import lease_elsewhere, row_of
 
 
@@ -133,6 +135,53 @@ def test_what_the_database_would_not_do_is_tried_again(aftermath, entry, monkeyp
 
     assert before == 0
     assert row(one).failure_log == ["The worker died: exit code 3."]
+
+
+class Odd(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, Odd])
+def test_a_receiver_that_ends_programs_ends_nothing(aftermath, entry, caplog, error):
+    one = entry(has_begun=True)
+
+    def end(**_):
+        raise error
+
+    with connected(job_finished, end):
+        aftermath.of_death([one], "exit code 3")
+    aftermath.tend()
+
+    assert row(one).failure_log == ["The worker died: exit code 3."]
+    assert caplog.messages.count(TOLD.format(row(one).handle)) == 1
+
+
+def test_a_hook_that_ends_programs_ends_nothing(aftermath, client, database, caplog):
+    @register
+    class Ending(Worker):
+        def get_max_crashes(self, job):
+            raise Odd
+
+    handle = client.dispatch_async("Ending")
+    job = client.find_job_for_workers(["Ending"])
+
+    aftermath.of_death([Entry(job.jobid, database, job.grabs, job.leases, True)], "exit code 3")
+    aftermath.tend()
+
+    assert handle.is_pending
+    assert caplog.messages.count(TOLD.format(handle)) == 1
+
+
+TOLD = "{}: a hook or a receiver failed after its process died"
+
+
+@contextmanager
+def connected(signal, receiver):
+    signal.connect(receiver)
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver)
 
 
 @pytest.mark.only_on("postgresql")
