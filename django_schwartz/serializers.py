@@ -23,7 +23,7 @@ def _refuse_constant(name: str) -> object:
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError(f"{text:.20} is beyond all numbers")
+        raise ValueError("it has a number beyond all numbers")
     return number
 
 
