@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import Error, OperationalError, connections
@@ -133,7 +134,7 @@ class PostgreSQL(OneStatement):
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
         if len(rows) <= FEW:
-            return self._insert_few(jobs, rows)
+            return self.again(jobs.db, partial(self._insert_few, jobs, rows))
         return Bulk(jobs, now=self.now, now_us=self.now_us, seen=self.seen).insert(rows)
 
     def _insert_few(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
