@@ -46,6 +46,16 @@ class DuplicateJob(SchwartzError):
     """A job with that function and uniqkey is queued already."""
 
 
+class UnseenRow(SchwartzError):
+    """What another transaction committed is not to be seen in this one, which began before."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is there, but not to be seen in this transaction, whose snapshot is older: "
+            "make the transaction again."
+        )
+
+
 def one_line(error: object) -> str:
     """The text of an error on one line, for messages that hold several."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from functools import partial
 
 import pytest
 from django.core.checks import run_checks
@@ -10,7 +11,7 @@ from django.db import OperationalError, connections, transaction
 from django_schwartz.client import TheSchwartz
 from django_schwartz.dialects import ServerMicroseconds, ServerTime, dialect_of
 from django_schwartz.engine import set_deadlines
-from django_schwartz.exceptions import AllDatabasesDead
+from django_schwartz.exceptions import AllDatabasesDead, UnseenRow
 from django_schwartz.models import FuncMap, Job
 from tests.mariadb import is_pymysql
 from tests.threads import in_threads
@@ -216,6 +217,64 @@ def test_no_backlog_is_sorted_for_a_grab_of_many_functions(client, database):
     plan = execute(database, f"EXPLAIN {look.raw_query}", *look.params)
     assert [row[5:7] for row in plan[:3]] == [("schwartz_job_grab", "4")] * 3
     assert not any("filesort" in (row[9] or "") for row in plan[:3])
+
+
+# Snapshots
+
+
+@pytest.fixture
+def repeatable(database, add_database):
+    """An alias whose transactions see nothing that was committed since they began to read."""
+    given = connections[database].settings_dict["OPTIONS"]
+    return add_database("other", OPTIONS={**given, "isolation_level": "repeatable read"})
+
+
+@pytest.fixture
+def dispatch_meanwhile(client):
+    """Dispatch a job in another session, the first time that this is called."""
+
+    def dispatch_by_another(once, funcname, uniqkey):
+        for _ in once:
+            client.dispatch_async(funcname, uniqkey=uniqkey)
+
+    return lambda funcname, uniqkey: partial(dispatch_by_another, iter([1]), funcname, uniqkey)
+
+
+@pytest.mark.parametrize("raced", [("Note", "a"), ("Racing", None)], ids=["uniqkey", "function"])
+def test_a_dispatch_of_many_that_cannot_see_what_another_committed_is_made_again(
+    repeatable, dispatch_meanwhile, raced
+):
+    meanwhile = dispatch_meanwhile(*raced)
+    jobs = [Job(funcname="Note") for _ in range(1000)]
+
+    handles = TheSchwartz([repeatable]).dispatch_jobs(
+        [*jobs, Job(funcname=raced[0], uniqkey="a")], on_progress=lambda number: meanwhile()
+    )
+
+    assert handles[-1].is_pending
+    assert handles[-1].is_duplicate is (raced[1] == "a")
+    assert len(set(handles)) == 1001
+
+
+@pytest.mark.parametrize(
+    ("raced", "unseen"),
+    [(("Note", "a"), "The job that has the uniqkey"), (("Racing", None), "The function 'Racing'")],
+    ids=["uniqkey", "function"],
+)
+def test_a_transaction_that_cannot_see_what_another_committed_is_the_callers_to_repeat(
+    repeatable, dispatch_meanwhile, raced, unseen
+):
+    meanwhile = dispatch_meanwhile(*raced)
+
+    @transaction.atomic(using=repeatable)
+    def dispatch():
+        TheSchwartz([repeatable]).dispatch_async("Note")
+        meanwhile()
+        return TheSchwartz([repeatable]).dispatch_async(raced[0], uniqkey="a")
+
+    with pytest.raises(UnseenRow, match=f"{unseen} .*make the transaction again"):
+        dispatch()
+    assert dispatch().is_pending
 
 
 # The clock

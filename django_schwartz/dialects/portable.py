@@ -24,6 +24,7 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, F, Value, When
 
+from django_schwartz.exceptions import UnseenRow
 from django_schwartz.transactions import may_be_rolled_back
 
 if TYPE_CHECKING:
@@ -384,19 +385,22 @@ class Dialect:
     ) -> T:
         """What the attempt gives; one that loses a deadlock is made again, five times in all.
 
-        One that waited in vain for a lock is made again once: each wait may take a minute. In a
-        transaction it is made once: what was rolled back is its owner's to repeat. `is_spent`
-        tells whether an attempt took what another would lack: then it was the last.
+        So is one whose snapshot was too old. One that waited in vain for a lock is made again once:
+        each wait may take a minute. In a transaction it is made once: what was rolled back is its
+        owner's to repeat. `is_spent` tells whether an attempt took what another would lack: then it
+        was the last.
         """
         waits = 0
         for _ in range(ATTEMPTS - 1):
             try:
                 return attempt()
-            except OperationalError as error:
-                waits += not self.is_deadlock(error)
-                in_vain = waits > 1 or is_spent() or may_be_rolled_back(connections[using])
-                if in_vain or not self.is_passing(error):
+            except (OperationalError, UnseenRow) as error:
+                if is_spent() or may_be_rolled_back(connections[using]):
                     raise
+                if isinstance(error, OperationalError) and not self.is_deadlock(error):
+                    waits += 1
+                    if waits > 1 or not self.is_passing(error):
+                        raise
             time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
         return attempt()
 

@@ -6,6 +6,7 @@ from functools import partial
 from django.db import DEFAULT_DB_ALIAS, connections, models
 
 from django_schwartz.dialects import dialect_of
+from django_schwartz.exceptions import UnseenRow
 from django_schwartz.models.columns import NameField
 from django_schwartz.transactions import Tentative
 
@@ -23,7 +24,7 @@ class FuncMapManager(models.Manager["FuncMap"]):
         return known or self.get_or_make_all([funcname], using=using)[funcname]
 
     def get_or_make_all(self, funcnames: Iterable[str], *, using: str) -> "dict[str, FuncMap]":
-        """The same of many, by funcname. Three queries at most."""
+        """The same of many, by funcname. Three queries at most. Raises UnseenRow."""
         names = list(funcnames)
         rows = self.find(names, using=using)
         if missing := [name for name in names if name not in rows]:
@@ -31,6 +32,8 @@ class FuncMapManager(models.Manager["FuncMap"]):
             made = [self.model(funcname=name) for name in missing]
             dialect_of(connections[using]).again(using, partial(make, made))
             rows |= {row.funcname: row for row in self._read(missing, using)}
+        if unseen := [name for name in names if name not in rows]:
+            raise UnseenRow(f"The function {unseen[0]!r}")
         return rows
 
     def find(self, funcnames: Iterable[str], *, using: str) -> "dict[str, FuncMap]":

@@ -23,7 +23,7 @@ from django_schwartz.dialects import (
     ServerTime,
     dialect_of,
 )
-from django_schwartz.exceptions import SchwartzError
+from django_schwartz.exceptions import UnseenRow
 from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
 from django_schwartz.models.funcmap import FuncMap
@@ -324,9 +324,7 @@ class JobQuerySet(models.QuerySet["Job"]):
             if new is not None:
                 job.become_stored(new, funcid=funcid, using=self.db, moments=Moments())
                 return _tell(signals.job_dispatched, [job])
-        raise SchwartzError(
-            f"uniqkey {uniqkey!r} is queued, but the job that has it is not to be seen."
-        )
+        raise UnseenRow(f"The job that has the uniqkey {uniqkey!r}")
 
 
 def _first_of(jobs: JobQuerySet, column: str) -> models.Subquery:
