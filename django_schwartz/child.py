@@ -29,6 +29,8 @@ logger = logging.getLogger("django_schwartz")
 #: processes are replaced at once.
 JITTER = 0.1
 LIMITS = ("max_jobs", "max_rss", "max_age")
+#: Seconds for which an end in order waits for what jobs left behind.
+LEFTOVER_SECONDS = 5
 #: New objects, at the least, between two looks for garbage: the jobs of a batch are many, and none.
 FEW_OBJECTS = 10_000
 
@@ -70,6 +72,7 @@ def main(
     engine.run()
     if engine.is_stuck:
         leave_at_once()
+    _leave_soon()
     atexit._run_exitfuncs()  # a fork ends without them before Python 3.13
 
 
@@ -110,6 +113,20 @@ def _stop_without_parent(engine: "Engine") -> None:
         connection.wait([parent.sentinel])
         logger.warning("the supervisor is gone: finishing what runs")
         engine.stop()
+
+
+def _leave_soon() -> None:
+    """Give what user code left behind, threads and exit handlers, a little time to end."""
+    timer = threading.Timer(LEFTOVER_SECONDS, _leave_leftovers)
+    timer.daemon = True
+    timer.start()
+
+
+def _leave_leftovers() -> None:
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    names = ", ".join(thread.name for thread in others if not thread.daemon)
+    logger.warning("left behind by a job and cut off: %s", names or "an exit handler")
+    leave_at_once()
 
 
 def leave_at_once() -> None:

@@ -106,6 +106,19 @@ def test_an_idle_worker_leaves_at_once(start, client):
     assert time.monotonic() - stopped_at < 3
 
 
+@pytest.mark.parametrize("what", ["thread", "exit handler"])
+def test_what_a_job_left_behind_keeps_no_process_for_long(start, client, what):
+    handle = client.dispatch_async("LeaveBehind", what)
+    running = start()
+    until(lambda: handle.exit_status == 0)
+
+    stopped_at = time.monotonic()
+
+    assert running.stop() == 0, running.output
+    assert time.monotonic() - stopped_at < 10
+    assert "left behind by a job and cut off: " in running.output
+
+
 def test_a_stop_before_its_processes_are_ready_is_not_lost(start):
     running = start("--processes", 2)
     until(lambda: running.children)

@@ -1,10 +1,12 @@
 """Workers that die, hang, or say odd things; and what dies when a job is grabbed, or is done."""
 
 import asyncio
+import atexit
 import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -215,6 +217,20 @@ class ShortSpin(Short):
         tell(job)
         while True:
             pass
+
+
+@register
+class LeaveBehind(Worker):
+    """Leave behind what an end in order waits for: a thread, or what is to be done at exit."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        if job.arg == "thread":
+            threading.Thread(target=time.sleep, args=[1000], daemon=False).start()
+        else:
+            atexit.register(time.sleep, 1000)
+        job.completed()
 
 
 @register
