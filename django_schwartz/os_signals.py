@@ -13,22 +13,48 @@ import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing import current_process
 from queue import SimpleQueue
+from types import FrameType
 
 logger = logging.getLogger("django_schwartz")
 
 
-def obey(handlers: Mapping[int, Callable[[int], object]]) -> None:
-    """Have each signal, by number, call its handler from now on. For the main thread."""
+#: No signal's number: the end of them.
+NO_MORE = 0
+
+
+def obey(handlers: Mapping[int, Callable[[int], object]]) -> Callable[[], None]:
+    """Have each signal, by number, call its handler from now on; gives how to end that.
+
+    For the main thread.
+    """
     came: SimpleQueue[int] = SimpleQueue()  # whose put() may interrupt itself
 
     def run() -> None:
-        while True:
-            number = came.get()
+        for number in iter(came.get, NO_MORE):
             handlers[number](number)
 
-    threading.Thread(target=run, name="signals", daemon=True).start()
-    for number in handlers:
-        signal.signal(number, lambda number, _: came.put(number))
+    thread = threading.Thread(target=run, name="signals", daemon=True)
+    thread.start()
+    restore = handle(dict.fromkeys(handlers, lambda number, _: came.put(number)))
+
+    def end() -> None:
+        restore()
+        came.put(NO_MORE)
+        thread.join()
+
+    return end
+
+
+def handle(handlers: Mapping[int, Callable[[int, FrameType | None], object]]) -> Callable[[], None]:
+    """Set the signals' handlers; gives how to have those back that were there before."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if handler is not None:  # one that Python did not set, and cannot set
+                signal.signal(number, handler)
+
+    return restore
 
 
 def told_to_stop() -> list[int]:

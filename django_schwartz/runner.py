@@ -16,7 +16,7 @@ from django_schwartz.client import TheSchwartz
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.lookout import Lookout
 from django_schwartz.models import Job
-from django_schwartz.os_signals import dump_stacks, told_to_stop
+from django_schwartz.os_signals import dump_stacks, handle, told_to_stop
 from django_schwartz.performance import Performance, StopNow
 from django_schwartz.signals import printable
 from django_schwartz.upgrades import Latecomers
@@ -173,9 +173,8 @@ def stopping_on_signals(runner: Runner) -> Iterator[None]:
         **dict.fromkeys(told_to_stop(), stop),
         signal.SIGUSR1: lambda number, _: dump_stacks(number),
     }
-    previous = {number: signal.signal(number, handlers[number]) for number in handlers}
+    restore = handle(handlers)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        restore()

@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -354,11 +355,16 @@ def told(exit_code: int) -> str:
     return f"signal {-exit_code}"
 
 
-def stop_on_signals(supervisor: Supervisor) -> None:
-    """Have signals stop the supervisor, and SIGUSR1 show where it is."""
+@contextmanager
+def obeying_signals(supervisor: Supervisor) -> Iterator[None]:
+    """Signals stop the supervisor, and SIGUSR1 shows where it is."""
 
     def stop(number: int) -> None:
         logger.info("%s: finishing what runs", signal.Signals(number).name)
         supervisor.stop(number)
 
-    obey({**dict.fromkeys(told_to_stop(), stop), signal.SIGUSR1: supervisor.dump_stacks})
+    end = obey({**dict.fromkeys(told_to_stop(), stop), signal.SIGUSR1: supervisor.dump_stacks})
+    try:
+        yield
+    finally:
+        end()

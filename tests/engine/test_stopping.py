@@ -106,6 +106,35 @@ def test_an_idle_worker_leaves_at_once(start, client):
     assert time.monotonic() - stopped_at < 3
 
 
+#: A program that calls the command, and then tells what is not as it was before.
+CALLING = """
+import signal, sys, threading
+from django.core.management import execute_from_command_line
+
+numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1]
+
+def state():
+    threads = [thread.name for thread in threading.enumerate()]
+    return [*map(signal.getsignal, numbers), signal.pthread_sigmask(signal.SIG_BLOCK, []), threads]
+
+signal.signal(signal.SIGUSR1, lambda *_: None)
+before = state()
+execute_from_command_line(sys.argv)
+print("as before" if state() == before else state())
+"""
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_after_a_call_of_the_command_signals_are_handled_as_before(start, client, processes):
+    handle = client.dispatch_async("Good")
+
+    running = start("--until-done", "--processes", processes, program=["-c", CALLING])
+
+    assert running.end() == 0, running.output
+    assert handle.exit_status == 0
+    assert running.output.endswith("as before\n")
+
+
 @pytest.mark.parametrize("what", ["thread", "exit handler"])
 def test_what_a_job_left_behind_keeps_no_process_for_long(start, client, what):
     handle = client.dispatch_async("LeaveBehind", what)

@@ -26,7 +26,7 @@ from django_schwartz.reloading import start_anew, watch_code
 from django_schwartz.runner import Runner, stopping_on_signals
 from django_schwartz.signals import printable
 from django_schwartz.starting import context
-from django_schwartz.supervisor import Plan, Supervisor, stop_on_signals
+from django_schwartz.supervisor import Plan, Supervisor, obeying_signals
 from django_schwartz.upgrades import LOOK_SECONDS, wait_for_migrations
 from django_schwartz.worker import registry
 
@@ -113,9 +113,9 @@ class Command(BaseCommand):
             ),
         )
         changes = _changes_of_code(supervisor.stop) if options["reload"] else []
-        stop_on_signals(supervisor)
-        _begin(client)
-        supervisor.run()
+        with obeying_signals(supervisor):
+            _begin(client)
+            supervisor.run()
         if supervisor.killed_by:
             raise SystemExit(128 + supervisor.killed_by)
         logger.info("stopped")
