@@ -3,7 +3,8 @@
 A step is one statement or one transaction, as another worker could come between: where a grab takes
 two statements, it is two steps. Each step is done for real, in a savepoint, and what it did is
 compared with the ledger; then it is undone, and the next one is tried. Schedules that lead to one
-and the same state of the job and of what both workers know go on together.
+and the same state of the job and of what both workers know go on together: what follows is done for
+the first of them, and counted for each.
 """
 
 import copy
@@ -79,7 +80,7 @@ class World:
 
 
 class Interleavings:
-    """The search. `steps_done` counts those that it did."""
+    """The search. `steps_done` counts the steps that it did, far fewer than there are schedules."""
 
     def __init__(self, job, clock):
         self.alias, self.jobid = job.alias, job.jobid
@@ -92,7 +93,7 @@ class Interleavings:
         self._explored = {}
 
     def search(self, depth):
-        """Search all schedules of up to that many steps, and count them.
+        """Search all schedules of one step and up to that many, and count them.
 
         Raises Wrong at the first that goes wrong.
         """

@@ -13,7 +13,8 @@ from tests.model.planted import PLANTED
 #: MariaDB's grab is the portable one, whose steps are searched on these.
 pytestmark = pytest.mark.only_on("sqlite", "postgresql")
 
-#: Steps of a schedule that are searched: more than 50,000 in all schedules together.
+#: Steps of a schedule, at the most. There are 156,200 schedules where a grab is one statement, and
+#: 51,070 where it is two; 7,143 and 2,885 steps are done, since many lead to one state.
 DEPTH = 8
 
 
@@ -34,9 +35,10 @@ def interleavings(client, dialect, monkeypatch, caplog):
 
 
 def test_no_order_of_the_steps_of_two_workers_goes_wrong(interleavings):
-    steps = interleavings.search(DEPTH)
+    schedules = interleavings.search(DEPTH)
 
-    assert steps > 50_000
+    assert schedules > 50_000
+    assert interleavings.steps_done > 2_500
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
