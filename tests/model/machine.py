@@ -17,7 +17,8 @@ from hypothesis.stateful import (
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.exceptions import AllDatabasesDead, DuplicateJob
-from django_schwartz.models import Error, ExitStatus, Job
+from django_schwartz.models import Error, ExitStatus, Job, Outcome, Settlement, Verdict
+from django_schwartz.models.outcome import settle_together
 from tests.model.ledger import DECLINED_FOR, GRAB_FOR, RETRY_DELAY, Ledger
 from tests.model.modelled import Entry, Held, Modelled, ends_in, jobs_in
 from tests.model.outage import Outages
@@ -32,6 +33,7 @@ DELAYS = st.sampled_from([0, 0, 0, 30])
 SECONDS = st.sampled_from([1, DECLINED_FOR, GRAB_FOR, RETRY_DELAY])
 CLIENTS = st.sampled_from([0, 1, 2])
 PLACES = st.sampled_from([0, 1])
+KEPT_FOR = st.sampled_from([0, 10**6])
 SAYINGS = st.sampled_from(sorted(SAY))
 #: What a worker does with a job, in its arg.
 DEEDS = st.sampled_from(["completes", "fails", "gives up", "declines", "raises", "says nothing"])
@@ -244,6 +246,22 @@ class QueueMachine(RuleBasedStateMachine):
             assert SAY[verdict](held.job) == held.counts
             transaction.set_rollback(True, using=alias)
 
+    @rule(one=held, other=held, keep_for=KEPT_FOR)
+    def complete_together(self, one, other, keep_for):
+        """As a worker process does with what its threads completed: one attempt of each job."""
+        alias = one.entry.alias
+        silent = [held for held in (one, other) if not held.job.did_something]
+        together = {held.entry.jobid: held for held in silent if held.entry.alias == alias}
+        if alias not in self.alive or not together:
+            return
+        counting = {jobid: held for jobid, held in together.items() if held.counts}
+        outcome = Outcome(verdict=Verdict.COMPLETED, exit_status=0, keep_for=keep_for)
+        settlements = [Settlement(held.job, outcome) for held in together.values()]
+        assert settle_together(alias, settlements) == {*counting}
+        for held in counting.values():
+            held.entry.ledger = held.entry.ledger.ended(0 if keep_for else None)
+            held.has_spoken = True
+
     @rule(held=held, children=st.lists(new_jobs, min_size=1, max_size=2))
     def replace(self, held, children):
         alias = held.entry.alias
@@ -344,5 +362,5 @@ class QueueMachine(RuleBasedStateMachine):
             assert ends_in(alias) == {
                 entry.jobid: (entry.ledger.failures, entry.ledger.exit_status)
                 for entry in entries
-                if entry.ledger.failures or not entry.ledger.is_queued
+                if entry.ledger.failures or entry.ledger.exit_status is not None
             }

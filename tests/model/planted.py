@@ -5,6 +5,7 @@ from django.db.models import F
 from django_schwartz import dialects
 from django_schwartz.databases import Databases
 from django_schwartz.dialects import ServerTime
+from django_schwartz.dialects.one_statement import OneStatement
 from django_schwartz.models import Job, JobQuerySet, outcome
 
 
@@ -82,6 +83,19 @@ def lost_leases_ignored(patch):
         outcome.record_exit_status(job, given)
 
     patch.setattr(outcome, "_leave_queue", leave_queue)
+
+
+def no_fence_together(patch):
+    """Jobs that are completed together leave the queue, whoever holds them."""
+
+    def delete(_, jobs, held):
+        rows = jobs.filter(pk__in=[job.pk for job in held])
+        gone = set(rows.values_list("pk", flat=True))
+        rows._raw_delete(jobs.db)
+        return gone
+
+    for kind in (dialects.Dialect, OneStatement, dialects.PostgreSQL):
+        patch.setattr(kind, "_delete", delete)
 
 
 #: Each with the shortest schedule of two workers that it makes go wrong: where a grab is one

@@ -16,6 +16,7 @@ from tests.model.planted import (
     PLANTED,
     grabs_not_compared,
     no_compare_and_swap,
+    no_fence_together,
     no_home,
 )
 
@@ -73,3 +74,10 @@ def test_a_uniqkey_without_a_home_is_found(run, two_databases, monkeypatch):
 
     with pytest.raises(AssertionError):
         run(two_databases, UNTIL_FOUND)
+
+
+def test_completions_together_that_nobody_fences_are_found(run, database, monkeypatch):
+    no_fence_together(monkeypatch)
+
+    with pytest.raises(AssertionError):
+        run([database], UNTIL_FOUND)
