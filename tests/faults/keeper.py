@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests import postgres
-from tests.processes import children_of, send
+from tests.processes import children_of, is_alive, send
+from tests.waiting import until
 
 #: How the server is told to end.
 ENDS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "crash": signal.SIGKILL}
@@ -78,6 +79,8 @@ class Server:
         self._server.wait()
         for pid in children if how == "crash" else ():
             send(pid, signal.SIGKILL)
+        # Until then the memory that they share is in use.
+        until(lambda: not any(map(is_alive, children)))
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def restart(self, how: str = "fast") -> None:
