@@ -13,11 +13,11 @@ from django_schwartz.starting import PATH, take_path
 
 def set_up() -> None:
     """Set the project up, and leave no connection that forks would share."""
+    child.set_title("fork server")  # first: it is not to be had once the environment was changed
     sys.path[:] = take_path()
     # A signal to all processes of a group: this one lives as long as its forks do.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    child.set_title("fork server")
     django.setup()
     from django.db import connections
 

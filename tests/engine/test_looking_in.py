@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.engine.conftest import said
 from tests.waiting import until
 
@@ -77,11 +78,12 @@ def test_sigusr1_does_not_end_a_runner_without_processes(start, sleeper):
     assert running.stop() == 0
 
 
-def test_processes_tell_what_they_do(start):
+@pytest.mark.parametrize("environment", [{}, {"PYTHONPATH": str(ROOT)}], ids=["", "PYTHONPATH"])
+def test_processes_tell_what_they_do(start, environment):
     pytest.importorskip("setproctitle")
     titles = ["runschwartz: worker 1", "runschwartz: worker 2"]
 
-    running = start("--processes", 2)
+    running = start("--processes", 2, **environment)
     until(lambda: sorted(map(said, running.children)) == titles)
 
     assert said(running.process.pid) == "runschwartz: supervisor of 2 processes"
