@@ -13,9 +13,9 @@ from tests.model.planted import PLANTED
 #: MariaDB's grab is the portable one, whose steps are searched on these.
 pytestmark = pytest.mark.only_on("sqlite", "postgresql")
 
-#: Steps of a schedule, at the most, and how many are done for all schedules together where a grab is
-#: two statements; where it is one they are 115,836 and 30,956. Many schedules lead to one state: on
-#: SQLite there are 48,899,130 of one statement, and 9,348,290 of two.
+#: Steps of a schedule, at the most, and how many are done for all schedules together where a grab
+#: is two statements; where it is one they are 115,836 and 30,956. Many schedules lead to one state:
+#: on SQLite there are 48,899,130 of one statement, and 9,348,290 of two.
 DEPTH = {"sqlite": 12, "postgresql": 10}
 STEPS_DONE = {"sqlite": 43_672, "postgresql": 12_057}
 
