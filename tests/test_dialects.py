@@ -9,7 +9,7 @@ from django.db import OperationalError, connections, transaction
 
 from django_schwartz import dialects
 from django_schwartz.dialects import dialect_of
-from django_schwartz.exceptions import SchwartzError
+from django_schwartz.exceptions import UnseenRow
 from django_schwartz.models import Job, outcome
 from tests.rows import lease_elsewhere, row_of
 
@@ -191,7 +191,7 @@ def test_a_uniqkey_that_is_taken_and_never_to_be_seen_is_an_error_and_breaks_not
         with (
             before_each("INSERT", come),
             before_each("SELECT", Job.objects.all().delete),
-            pytest.raises(SchwartzError, match="uniqkey '7' is queued, but the job that has it is"),
+            pytest.raises(UnseenRow, match="The job that has the uniqkey '7' is there, but not to be"),
         ):
             client.dispatch_async("Note", uniqkey="7")
         handle = client.dispatch_async("Note", "after")
