@@ -191,7 +191,7 @@ def test_a_uniqkey_that_is_taken_and_never_to_be_seen_is_an_error_and_breaks_not
         with (
             before_each("INSERT", come),
             before_each("SELECT", Job.objects.all().delete),
-            pytest.raises(UnseenRow, match="The job that has the uniqkey '7' is there, but not to be"),
+            pytest.raises(UnseenRow, match="uniqkey '7' is there, but not to be seen"),
         ):
             client.dispatch_async("Note", uniqkey="7")
         handle = client.dispatch_async("Note", "after")
