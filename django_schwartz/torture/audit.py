@@ -68,7 +68,9 @@ def _explain_repeats(account: Account, result: Audit) -> Iterator[str]:
             result.repeats[fault.key if fault else UNEXPLAINED] += 1
             if fault is None:
                 yield f"{_told(place, account)} after attempt {attempt['grabs']}"
-            elif number == 0 and fault.key in (WORKER_KILLED, HOST_KILLED):
+            elif (
+                number == 0 and fault.key in (WORKER_KILLED, HOST_KILLED) and fault.at <= repeat.at
+            ):
                 result.recoveries[fault.key].append(repeat.at - fault.at)
 
 

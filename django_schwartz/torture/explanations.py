@@ -16,7 +16,9 @@ def _is_of(fault: Line, attempt: Line) -> bool:
 
 
 def _killed(fault: Line, attempt: Line, repeat: Line) -> bool:
-    return _is_of(fault, attempt) and attempt.at - LATE_SECONDS <= fault.at <= repeat.at
+    """Whether it died of it; or had recorded its outcome, and died before it told of that."""
+    until = repeat.at + LATE_SECONDS
+    return _is_of(fault, attempt) and attempt.at - LATE_SECONDS <= fault.at <= until
 
 
 def _stopped(fault: Line, attempt: Line, repeat: Line) -> bool:

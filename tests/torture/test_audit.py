@@ -97,6 +97,27 @@ def test_a_repeat_after_a_fault_is_explained(lines, kind, pid):
     assert wrong(lines) == []
 
 
+def test_a_worker_killed_before_it_tells_of_its_outcome_explains_the_repeat(lines):
+    lines.begin(1)
+    lines.begin(2, pid=OTHER)
+    lines.fault("SIGKILL of a worker", WORKER)
+    lines.record(2, pid=OTHER)
+
+    found = audit(account_of(lines.written), Rows(queued={}, ends={PLACE: ended()}))
+
+    assert found.is_clean
+    assert not found.recoveries
+
+
+def test_a_worker_killed_long_after_the_repeat_explains_nothing(lines):
+    lines.begin(1)
+    lines.begin(2, pid=OTHER)
+    lines.record(2, pid=OTHER)
+    lines.fault("SIGKILL of a worker", WORKER)
+
+    assert wrong(lines) == ["repeats unexplained"]
+
+
 def test_a_job_that_a_frozen_worker_had_grabbed_and_begins_too_late_is_explained(lines):
     lines.fault("SIGSTOP of a worker", WORKER, seconds=3)
     lines.begin(2, pid=OTHER)
