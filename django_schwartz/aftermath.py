@@ -55,11 +55,11 @@ class Aftermath:
     def of_death(self, entries: Sequence[Entry], how: str) -> None:
         """A process died; these are the jobs that it held."""
         begun = [entry for entry in entries if entry.has_begun]
+        if len(begun) != 1:
+            self.of_silence(entries)
+            return
         self.give_back([entry for entry in entries if not entry.has_begun])
-        if len(begun) == 1:
-            self._do(begun[0].alias, partial(_charge, begun[0], how))
-        else:
-            self.suspect(begun)
+        self._do(begun[0].alias, partial(_charge, begun[0], how))
 
     def of_silence(self, entries: Sequence[Entry]) -> None:
         """A process was killed since it gave no sign of life; these are the jobs that it held."""

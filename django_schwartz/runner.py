@@ -1,7 +1,6 @@
 """One process at work: it grabs and performs jobs, one after the other, until told to stop."""
 
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from types import FrameType
 from django.db import Error
 
 from django_schwartz.client import TheSchwartz
+from django_schwartz.healthcheck import Healthcheck
 from django_schwartz.housekeeping import Housekeeping
 from django_schwartz.lookout import Lookout
 from django_schwartz.models import Job
@@ -23,30 +23,6 @@ from django_schwartz.upgrades import Latecomers
 from django_schwartz.upkeep import Upkeep
 
 logger = logging.getLogger("django_schwartz")
-
-
-class Healthcheck:
-    """A file whose date tells of life. Where it cannot be dated, that is logged, and no more."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._is_failing = False
-
-    def date(self, *, age: float = 0) -> None:
-        """Date the file to so many seconds ago."""
-        moment = time.time() - age
-        try:
-            self._file.touch()
-            os.utime(self._file, (moment, moment))
-        except OSError as error:
-            self._note_failure(error)
-        else:
-            self._is_failing = False
-
-    def _note_failure(self, error: OSError) -> None:
-        if not self._is_failing:
-            logger.warning("--healthcheck cannot be dated, going on: %s", printable(error))
-        self._is_failing = True
 
 
 class Runner:

@@ -17,9 +17,10 @@ from django_schwartz import child
 from django_schwartz.aftermath import Aftermath
 from django_schwartz.databases import databases_of_supervisor
 from django_schwartz.engine import SIZE, Entry, Farewell, Ledger
+from django_schwartz.healthcheck import Healthcheck
 from django_schwartz.housekeeping import Housekeeping
+from django_schwartz.logs import enumerated
 from django_schwartz.os_signals import dump_stacks, obey, told_to_stop
-from django_schwartz.runner import Healthcheck
 from django_schwartz.starting import UNKNOWN, context, is_alive, start
 from django_schwartz.upgrades import Latecomers
 
@@ -339,9 +340,8 @@ def _note_end(slot: Slot, process: BaseProcess, entries: list[Entry]) -> None:
     """Log the end of a process that was told to, or is to be replaced."""
     cut_off = [f"{entry.alias}-{entry.jobid}" for entry in entries if entry.has_begun]
     if cut_off:
-        logger.warning(
-            "%s (%s) was cut off from %s: given back", slot.name, process.pid, ", ".join(cut_off)
-        )
+        told_of = enumerated(cut_off, most=20)
+        logger.warning("%s (%s) was cut off from %s: given back", slot.name, process.pid, told_of)
     elif slot.ledger.farewell is Farewell.RECYCLED:
         logger.info("%s (%s) has done its share: replaced", slot.name, process.pid)
 
