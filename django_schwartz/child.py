@@ -8,7 +8,6 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import MutableSequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
@@ -20,6 +19,8 @@ import django
 from django_schwartz.os_signals import dump_stacks, obey
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from django_schwartz.client import TheSchwartz
     from django_schwartz.engine import Engine
 
@@ -55,7 +56,7 @@ class Orders:
 
 
 def main(
-    orders: Orders, name: str, memory: MutableSequence[int], assigned: Connection | None = None
+    orders: Orders, name: str, memory: "Buffer", assigned: Connection | None = None
 ) -> None:
     """Perform jobs until told to stop; those that are `assigned`, or any."""
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach all; the supervisor decides
@@ -76,7 +77,7 @@ def main(
     atexit._run_exitfuncs()  # a fork ends without them before Python 3.13
 
 
-def _engine(orders: Orders, memory: MutableSequence[int], assigned: Connection | None) -> "Engine":
+def _engine(orders: Orders, memory: "Buffer", assigned: Connection | None) -> "Engine":
     from django.db import connections
 
     from django_schwartz.engine import Engine, Ledger, Terms, set_deadlines

@@ -351,7 +351,7 @@ class TheSchwartz(Abilities):
     @property
     def current_job(self) -> Job | None:
         """The job that this thread or task performs."""
-        return current_job.get()
+        return current_job()
 
     def debug(self, message: str, job: Job | None = None) -> None:
         """Tell the verbose hook, and the log at level DEBUG."""

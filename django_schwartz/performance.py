@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from contextvars import ContextVar
 from inspect import iscoroutine
 from typing import Any
 
@@ -19,7 +18,7 @@ from django_schwartz.exceptions import ArgUnreadable
 from django_schwartz.models import Job, Outcome
 from django_schwartz.models.outcome import patiently
 from django_schwartz.signals import printable
-from django_schwartz.worker import Worker, current_job, registry
+from django_schwartz.worker import Worker, current_performance, registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -27,10 +26,9 @@ NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
 LAPSED_LEASE = "The lease ended with no outcome: the worker that held the job died, or was away."
 
-#: The performance that this thread or task is in.
-current_performance: ContextVar["Performance | None"] = ContextVar(
-    "current_performance", default=None
-)
+#: What this process was forked out of: user code may come back in a child as well.
+_ancestors: list[int] = []
+os.register_at_fork(after_in_child=lambda: _ancestors.append(os.getppid()))
 
 
 class Overdue(BaseException):
@@ -75,17 +73,15 @@ def perform(
     *,
     begin: Callable[[], bool] = begin_at_once,
     grab_along: GrabAlong = grab_by_grab_for,
-    connection: BaseDatabaseWrapper | None = None,
 ) -> None:
     """Have the job's worker perform it.
 
     `begin` is called right before the worker's code is: if it says no, the job is given back.
-    `connection` is this thread's to the job's database, where the caller has it at hand.
     Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job.
     Raises UnknownFunction before anything is done, StopNow when the process was told to stop at
     once, and database errors when an outcome could not be recorded; the lease then ends by itself.
     """
-    Performance(job, registry[job.funcname], begin, grab_along, connection).run()
+    Performance(job, registry[job.funcname], begin, grab_along).run()
 
 
 class Afterwards:
@@ -110,7 +106,10 @@ class Afterwards:
 
 
 class Performance:
-    """What happens counts for the current job: the performed one, or another made current."""
+    """What happens counts for the current job: the performed one, or another made current.
+
+    `connection` is this thread's to the job's database, where the caller has it at hand.
+    """
 
     def __init__(
         self,
@@ -120,7 +119,7 @@ class Performance:
         grab_along: GrabAlong,
         connection: BaseDatabaseWrapper | None = None,
     ) -> None:
-        self.job = job
+        self.job = self.current_job = job
         self._begin = begin
         self._grab_along = grab_along
         self._connection = connection
@@ -138,12 +137,11 @@ class Performance:
         return self._grab_along(self.job, alias, lease, grab)
 
     def run(self) -> None:
-        current, performance = current_job.set(self.job), current_performance.set(self)
+        before = current_performance.set(self)
         try:
             self._perform()
         finally:
-            current_job.reset(current)
-            current_performance.reset(performance)
+            current_performance.reset(before)
 
     def _perform(self) -> None:
         if fails_as_crashed(self.job) or fails_as_unreadable(self.job):
@@ -176,7 +174,6 @@ class Performance:
 
     async def run_async(self) -> None:
         """The same in a task of its own, for a worker whose work() is a coroutine."""
-        current_job.set(self.job)
         current_performance.set(self)
         if self.job.is_lapsed and await sync_to_async(fails_as_crashed)(self.job):
             return
@@ -240,7 +237,7 @@ class Performance:
         if not self._may_begin():
             raise NotHeld
         self.job.begin()
-        process = os.getpid()
+        forks = len(_ancestors)
         try:
             self.is_in_user_code = True
             work: object = self.worker().work(self.job)
@@ -249,11 +246,13 @@ class Performance:
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
-            end_fork_of(process, error)
+            if len(_ancestors) > forks:
+                end_fork(error)
             return error
         finally:
             self.is_in_user_code = False
-        end_fork_of(process, None)
+        if len(_ancestors) > forks:
+            end_fork(None)
         return None
 
     def _run_in_a_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -296,10 +295,8 @@ class Performance:
         One that has its verdict, or that nobody grabbed here, cannot be failed; and the performed
         one would come back as if nothing had happened, again and again.
         """
-        current = current_job.get()
-        if current is None or not current.was_grabbed or current.did_something:
-            return self.job
-        return current
+        job = self.current_job
+        return job if job.was_grabbed and not job.did_something else self.job
 
     def _fail_the_unsettled(self) -> None:
         for job in self.held:
@@ -346,10 +343,8 @@ def fails_as_crashed(job: Job) -> bool:
     return False
 
 
-def end_fork_of(process: int, error: BaseException | None) -> None:
-    """End this process if user code made it: one that forked, and came back twice."""
-    if os.getpid() == process:
-        return
+def end_fork(error: BaseException | None) -> None:
+    """End this process, which user code made: it forked, and came back twice."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

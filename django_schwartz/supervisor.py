@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from django_schwartz.upgrades import Latecomers
 logger = logging.getLogger("django_schwartz")
 
 #: That of a place that had no process yet: many never have one.
-NO_LEDGER = Ledger([0] * SIZE, [])
+NO_LEDGER = Ledger(array("q", [0] * SIZE), [])
 #: Seconds between two looks at everything, when nothing happens.
 LOOK_SECONDS = 0.5
 #: Seconds until a process that died before it was ready is started again: at first, and at most.

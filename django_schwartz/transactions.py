@@ -43,10 +43,11 @@ class Tentative:
 
 def may_be_rolled_back(connection: BaseDatabaseWrapper) -> bool:
     """Whether a transaction is open: in atomic(), or since autocommit is off."""
-    return connection.in_atomic_block or is_manual(connection)
+    if connection.in_atomic_block:
+        return True
+    return connection.connection is not None and not connection.autocommit
 
 
 def is_manual(connection: BaseDatabaseWrapper) -> bool:
     """Whether autocommit is off and no atomic() is open: Django tells of no commit then."""
-    has_autocommit = connection.connection is None or connection.autocommit
-    return not connection.in_atomic_block and not has_autocommit
+    return not connection.in_atomic_block and may_be_rolled_back(connection)

@@ -22,7 +22,7 @@ class Upkeep:
         """Close those that broke and, but for the queue's own, those past their CONN_MAX_AGE."""
         for connection in self.opened:
             is_kept = connection.alias in self._kept and not connection.errors_occurred
-            if not connection.in_atomic_block and not is_kept:
+            if not is_kept and not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
 
     def doubt(self) -> None:

@@ -12,11 +12,20 @@ from django_schwartz.exceptions import UnknownFunction
 
 if TYPE_CHECKING:
     from django_schwartz.models import Job
+    from django_schwartz.performance import Performance
 
 logger = logging.getLogger("django_schwartz")
 
-#: The job that this thread or task performs.
-current_job: ContextVar["Job | None"] = ContextVar("current_job", default=None)
+#: The performance that this thread or task is in.
+current_performance: ContextVar["Performance | None"] = ContextVar(
+    "current_performance", default=None
+)
+
+
+def current_job() -> "Job | None":
+    """The job that this thread or task performs, or that was made the current one since."""
+    performance = current_performance.get()
+    return performance.current_job if performance else None
 
 
 #: More seconds than anybody waits; a policy's infinity is cut to it.

@@ -182,7 +182,7 @@ def test_an_exception_fails_the_first_job_when_the_grab_of_the_current_one_is_ro
 def test_an_exception_fails_the_first_job_when_the_current_one_is_lost(perform, grab):
     def work(job):
         grab("a2").set_as_current()
-        lease_elsewhere(current_job.get().handle)
+        lease_elsewhere(current_job().handle)
         raise RuntimeError("of the first")
 
     first, second = perform(work)
@@ -262,7 +262,7 @@ def test_there_is_no_current_job_after_the_work(client, perform, grab):
     perform(lambda job: grab("a2").set_as_current())
 
     assert client.current_job is None
-    assert current_job.get() is None
+    assert current_job() is None
 
 
 def test_the_second_job_is_performed_by_itself_when_its_turn_comes(client, perform, grab):

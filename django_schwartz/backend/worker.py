@@ -64,7 +64,7 @@ class TaskWorker(Worker):
         """The alias of the backend that the current job was enqueued by, or else the task's own."""
         from django_schwartz.backend.jobs import backend_of
 
-        job = current_job.get()
+        job = current_job()
         is_mine = job is not None and job.funcname == self.funcname
         return backend_of(job) if job and is_mine else self.task.backend
 

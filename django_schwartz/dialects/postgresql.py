@@ -152,9 +152,11 @@ class PostgreSQL(OneStatement):
 
     def is_in_transaction(self, connection: BaseDatabaseWrapper) -> bool:
         driver = connection.connection
-        if hasattr(driver, "pgconn"):
-            return driver.pgconn.transaction_status in self.IN_TRANSACTION
-        return driver.get_transaction_status() in self.IN_TRANSACTION  # psycopg 2
+        try:
+            status = driver.pgconn.transaction_status
+        except AttributeError:
+            status = driver.get_transaction_status()  # psycopg 2
+        return status in self.IN_TRANSACTION
 
     def is_missing_table(self, error: Error) -> bool:
         return _sqlstate(error) == self.NO_TABLE

@@ -14,9 +14,11 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.engine.holds import Holds
+from django_schwartz.engine.lane import few
 from django_schwartz.models import Job
-from django_schwartz.performance import GrabAlong, Overdue, leave_no_transaction, perform
+from django_schwartz.performance import GrabAlong, Overdue, Performance, leave_no_transaction
 from django_schwartz.upkeep import Upkeep
+from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -79,7 +81,7 @@ class Crew:
     def put(self, jobs: Iterable[Job]) -> None:
         with self._has_come:
             self._waiting.extend(jobs)
-            self._few = len(self._waiting) // 2
+            self._few = few(len(self._waiting))
             self._has_come.notify_all()
 
     def take_back(self) -> list[Job]:
@@ -109,12 +111,14 @@ class Crew:
         # To ask Django for a connection takes a while.
         own = {alias: connections[alias] for alias in self._aliases}
         while job := self._next(upkeep):
+            connection = own[job.alias]
             try:
-                self._perform(job, own[job.alias], stop_this)
+                self._perform(job, connection, stop_this)
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
-            self._end_transactions(upkeep.opened - {own[job.alias]})
+            if len(upkeep.opened) > 1:
+                self._end_transactions(upkeep.opened - {connection})
             upkeep.tend()
         connections.close_all()
 
@@ -154,12 +158,9 @@ class Crew:
         self, job: Job, connection: BaseDatabaseWrapper, stop_this: Callable[[], object]
     ) -> None:
         try:
-            perform(
-                job,
-                begin=partial(self._holds.begin, job, stop_this),
-                grab_along=self._grab_along,
-                connection=connection,
-            )
+            begin = partial(self._holds.begin, job, stop_this)
+            worker = registry[job.funcname]
+            Performance(job, worker, begin, self._grab_along, connection).run()
         except Overdue:
             raise
         except BaseException:

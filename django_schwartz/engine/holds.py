@@ -32,7 +32,7 @@ class Hold:
     job: Job
     slot: int
     lease_seconds: int
-    leased_at: float
+    lease_ends: float
     grab_for: float
     begun_at: float | None = None
     #: Has the job stop, while it is performed.
@@ -47,9 +47,8 @@ class Hold:
         return self.job.jobid, self.job.grabs
 
     @property
-    def lease_ends(self) -> float:
-        # The database counts whole seconds: a lease from 10.9 s on, 4 s long, ends at 14.
-        return self.leased_at + self.lease_seconds - 1
+    def leased_at(self) -> float:
+        return self.lease_ends - _whole(self.lease_seconds)
 
     def is_overdue(self, now: float) -> bool:
         return self.begun_at is not None and now > self.begun_at + self.grab_for
@@ -64,6 +63,8 @@ class Holds:
         #: Who records the outcomes of what is held here, by database.
         self.holders: dict[str, Holder] = {}
         self._lock = threading.Lock()
+        #: Of its own, so that a job's end does not wait while a batch is added, or dropped.
+        self._ending = threading.Lock()
         self._holds: dict[int, Hold] = {}
         #: Those that are being performed, some of which have their outcome already.
         self._begun: dict[int, Hold] = {}
@@ -83,7 +84,8 @@ class Holds:
     def _add(self, job: Job, lease_seconds: int, leased_at: float, grab_for: float) -> None:
         alias = job.alias
         slot = self._ledger.enter(job.jobid, alias, job.grabs, job.read_lease)
-        self._holds[id(job)] = Hold(job, slot, lease_seconds, leased_at, grab_for)
+        lease_ends = leased_at + _whole(lease_seconds)
+        self._holds[id(job)] = Hold(job, slot, lease_seconds, lease_ends, grab_for)
         job.holder = self.holders.get(alias)
 
     def add_grabbed(
@@ -126,12 +128,12 @@ class Holds:
 
     def end(self, job: Job) -> None:
         """Note that its worker's code is done with it, and with those along."""
-        with self._lock:
+        with self._ending:
             begun = self._begun.pop(id(job), None)
             if begun:
                 begun.begun_at = begun.interrupt = None
         self._let_go(job)
-        for other in self._along.pop(id(job), ()):
+        for other in self._along.pop(id(job), ()) if self._along else ():
             self._let_go(other)
 
     def _let_go(self, job: Job) -> None:
@@ -143,7 +145,7 @@ class Holds:
 
     def interrupt(self, hold: Hold) -> None:
         """Have the job stop, unless its worker's code is done with it."""
-        with self._lock:
+        with self._ending:
             if hold.interrupt:
                 hold.interrupt()
 
@@ -176,8 +178,12 @@ class Holds:
 
     def lease_ends(self, job: Job) -> float:
         """Until when nobody else can have the job, by our clock; in the past if it is not held."""
-        hold = self._holds.get(id(job))
-        return hold.lease_ends if hold else 0
+        return self.last_lease_ends([job])
+
+    def last_lease_ends(self, jobs: Iterable[Job]) -> float:
+        """The same of the one of these jobs that is held the longest."""
+        holds = [self._holds.get(id(job)) for job in jobs]
+        return max((hold.lease_ends for hold in holds if hold), default=0)
 
     def is_held(self, job: Job) -> bool:
         """Whether nobody else can have the job yet."""
@@ -236,7 +242,7 @@ class Holds:
         for hold in holds:
             if hold.attempt not in lost:
                 hold.job.end_renewal()
-                hold.leased_at += seconds
+                hold.lease_ends += seconds
         gone = [h for h in holds if h.attempt in lost and self._is_settled_by_nobody(h)]
         for hold in gone:
             hold.is_settling = True  # there is nothing to renew, and it is told of but once
@@ -244,6 +250,11 @@ class Holds:
 
     def _is_settled_by_nobody(self, hold: Hold) -> bool:
         return not hold.is_settling and id(hold.job) in self._holds
+
+
+def _whole(lease_seconds: int) -> int:
+    """Seconds that are sure: a lease from 10.9 s on, 4 s long, ends at 14 by the database."""
+    return lease_seconds - 1
 
 
 def shortened(lease: Lease, lease_seconds: int) -> Lease:

@@ -14,6 +14,11 @@ FAR_AHEAD = 1000
 BATCH_BYTES = 4_000_000
 
 
+def few(waiting: int) -> int:
+    """How many of so many are few enough to grab more: a grab takes as long as some of them."""
+    return waiting * 3 // 4
+
+
 class Grabs(Protocol):
     """What grabs the jobs of a lane."""
 
@@ -88,7 +93,7 @@ class Lane:
     def room(self) -> int:
         """How many jobs to grab now; 0 while enough of them wait."""
         waiting = self.crew.waiting
-        return 0 if waiting > self._ahead // 2 else self.crew.idle + self._ahead - waiting
+        return 0 if waiting > few(self._ahead) else self.crew.idle + self._ahead - waiting
 
     def fill(self, at_most: float) -> list[Job]:
         """Grab jobs for the room that there is."""
@@ -96,7 +101,7 @@ class Lane:
         self.has_asked = room > 0
         if not self.has_asked:
             return []
-        self._learn()
+        self._learn(room)
         jobs = self._poller.poll(room)
         if jobs:
             self._mind_bytes(jobs)
@@ -111,8 +116,9 @@ class Lane:
             return self.crew.take_back()
         return []
 
-    def _learn(self) -> None:
-        took = self._clock() - self._filled_at
+    def _learn(self, begun: int) -> None:
+        """So many jobs were begun since the last fill: how far is begun in what time?"""
+        took = (self._clock() - self._filled_at) / begun * (self.crew.size + self._ahead)
         if took > HOARD_SECONDS:
             self._ahead //= 2
         elif took < HOARD_SECONDS / 2 and self._was_full:

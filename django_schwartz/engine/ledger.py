@@ -1,13 +1,23 @@
 """What a process holds, in memory that outlives it: read by the supervisor after a death."""
 
 import time
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
+from typing import TYPE_CHECKING
 
-#: Numbers in a row: jobid, place of the alias, grabs, lease, renewed lease, begun.
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+#: The numbers in a row: place of the alias, grabs, lease, renewed lease, begun, jobid. What is
+#: packed last is written last: the jobid makes the row count.
+ROW = Struct("=6q")
+LEASE, RENEWED, BEGUN, JOBID = 2, 3, 4, 5
 WIDTH = 6
+#: Bytes of each.
+NUMBER = ROW.size // WIDTH
 #: Rows: more jobs than one process ever holds.
 ROWS = 4096
 #: Grabs at a time that workers make to do jobs along with theirs; more are not noted.
@@ -42,8 +52,8 @@ class Entry:
 class Ledger:
     """Written by the process that holds the jobs. `memory` has SIZE 64-bit integers."""
 
-    def __init__(self, memory: MutableSequence[int], aliases: list[str]) -> None:
-        self._memory = memory
+    def __init__(self, memory: "Buffer", aliases: list[str]) -> None:
+        self._memory = memoryview(memory).cast("B").cast("q")
         self._aliases = aliases
         self._places = {alias: place for place, alias in enumerate(aliases)}
         self._free = list(range(HEAD, SIZE, WIDTH))
@@ -93,33 +103,32 @@ class Ledger:
         self._memory[2] = farewell
 
     def enter(self, jobid: int, alias: str, grabs: int, lease: int) -> int:
-        """Note that a job is held; gives its slot. The jobid last: that makes the row count."""
-        slot, memory = self._free.pop(), self._memory
-        memory[slot + 1] = self._places[alias]
-        memory[slot + 2] = grabs
-        memory[slot + 3] = lease
-        memory[slot + 4] = memory[slot + 5] = 0
-        memory[slot] = jobid
+        """Note that a job is held; gives its slot."""
+        slot = self._free.pop()
+        ROW.pack_into(
+            self._memory, slot * NUMBER, self._places[alias], grabs, lease, 0, False, jobid
+        )
         return slot
 
     def renew(self, slot: int, lease: int) -> None:
         """Note what the lease may have become."""
-        self._memory[slot + 3], self._memory[slot + 4] = lease, self._memory[slot + 3]
+        memory = self._memory
+        memory[slot + LEASE], memory[slot + RENEWED] = lease, memory[slot + LEASE]
 
     def begin(self, slot: int) -> None:
-        self._memory[slot + 5] = 1
+        self._memory[slot + BEGUN] = True
 
     def end(self, slot: int) -> None:
-        self._memory[slot + 5] = 0
+        self._memory[slot + BEGUN] = False
 
     def strike(self, slot: int) -> None:
         """Note that the job is not held any more."""
-        self._memory[slot] = 0
+        self._memory[slot + JOBID] = 0
         self._free.append(slot)
 
     def entries(self) -> Iterator[Entry]:
         for slot in range(HEAD, SIZE, WIDTH):
-            jobid, place, grabs, *leases, has_begun = self._memory[slot : slot + WIDTH]
+            place, grabs, *leases, has_begun, jobid = self._memory[slot : slot + WIDTH]
             if jobid:
                 known = tuple(lease for lease in leases if lease)
                 yield Entry(jobid, self._aliases[place], grabs, known, bool(has_begun))

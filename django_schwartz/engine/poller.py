@@ -4,7 +4,7 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -85,9 +85,9 @@ class Poller:
 def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
     """The highest priority first; at one priority the functions take turns."""
     in_order = sorted(jobs, key=_place_of)
-    levels = [(-_number(job.priority), job.func_id) for job in in_order]
-    if len(set(levels)) < 2:
+    if len({(job.func_id, job.priority) for job in in_order}) < 2:
         return in_order
+    levels = [(-_number(job.priority), job.func_id) for job in in_order]
     turns: dict[tuple[float, int], int] = defaultdict(int)
     ranked: list[tuple[float, int, int]] = []
     for place, level in enumerate(levels):
@@ -171,8 +171,11 @@ class LevelledQueue(PlainQueue):
     def _grab_on(self, lease: Lease, limit: int) -> list[Job]:
         queue = Job.objects.using(self._alias)
         grabbed = queue.grab_levels(self._shares(limit), lease, limit=limit)
-        self._served = {job.func_id for job in grabbed}
-        self._levels = self._after(grabbed) if len(grabbed) == limit else []
+        # The last job of each level, by which the next grab goes on.
+        grabbed.sort(key=_place_of)
+        last = {(job.func_id, job.priority or 0): job for job in grabbed}
+        self._served = {funcid for funcid, _ in last}
+        self._levels = self._after(last) if len(grabbed) == limit else []
         return grabbed
 
     def _look(self, lease: Lease) -> list[Level] | None:
@@ -201,10 +204,8 @@ class LevelledQueue(PlainQueue):
         }
         return others.values() if self._served else ()
 
-    def _after(self, grabbed: Iterable[Job]) -> list[Level]:
-        """The levels from the last grabbed job on."""
-        in_order = sorted(grabbed, key=_place_of)
-        last = {(job.func_id, job.priority or 0): job for job in in_order}
+    def _after(self, last: Mapping[tuple[int, int], Job]) -> list[Level]:
+        """The levels from the last grabbed job on of each."""
         since = {level: (unix_seconds(x.run_after or 0), x.jobid) for level, x in last.items()}
         return [replace(x, since=since.get((x.funcid, x.priority), x.since)) for x in self._levels]
 

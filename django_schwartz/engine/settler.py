@@ -162,7 +162,7 @@ class Settler:
 
     def _patience_of(self, settlements: list[Settlement]) -> float:
         """Seconds to wait for an answer: what leaves time to ask again before a lease ends."""
-        ends = max(self._holds.lease_ends(settlement.job) for settlement in settlements)
+        ends = self._holds.last_lease_ends(settlement.job for settlement in settlements)
         return max(LEAST_PATIENCE, (ends - time.monotonic()) / 2)
 
 

@@ -27,12 +27,12 @@ class ArgValue:
     def __get__(self, instance: HasArg | None, owner: type) -> Any:
         if instance is None:
             return self
-        value = _at_hand(instance)
-        if not isinstance(value, bytes):
-            return value
-        decoded = decode_arg(value, arg_format_of(instance))
-        self.__set__(instance, decoded)
-        return decoded
+        attributes = instance.__dict__
+        value = attributes["arg"] if "arg" in attributes else _at_hand(instance)
+        if isinstance(value, bytes):
+            attributes.setdefault("arg_as_read", value)
+            attributes["arg"] = value = decode_arg(value, arg_format_of(instance))
+        return value
 
     def __set__(self, instance: HasArg, value: object) -> None:
         attributes = instance.__dict__

@@ -21,7 +21,7 @@ from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status,
 from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.models.stored import StoredJob
 from django_schwartz.transactions import Certain, Tentative
-from django_schwartz.worker import current_job, registry
+from django_schwartz.worker import current_performance, registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -165,7 +165,9 @@ class Job(StoredJob):
 
     def set_as_current(self) -> None:
         """Make this the job that its worker performs: an exception now fails this one."""
-        current_job.set(self)
+        performance = current_performance.get()
+        if performance:
+            performance.current_job = self
 
     # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do
     # nothing, when the job has its verdict already or is known not to be held any more. One that
@@ -338,7 +340,7 @@ class Job(StoredJob):
         return registry.get(self.funcname).policy(name, *args)
 
     def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
-        if self._is_too_late_for(outcome) or self.is_lost:
+        if self.is_lost or self._is_too_late_for(outcome):
             return False
         self._ended, self._said, self.result = time.monotonic(), outcome, result
         if self.holder and self.holder.record(self, outcome):

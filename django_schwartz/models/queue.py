@@ -160,11 +160,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         funcids = each.get("func_id") or [shared["func_id"]] * len(rows)
         funcnames = FuncMap.objects.names_of(set(funcids), using=self.db)
         each["_funcname"] = [funcnames[funcid] for funcid in funcids]
-        names, using = tuple(each), self.db
-        return [
-            self._made_of({**shared, **dict(zip(names, row, strict=True))}, using)
-            for row in zip(*each.values(), strict=True)
-        ]
+        return self._made_of(shared, each)
 
     def _read_columns(
         self, description: Iterable[Any], columns: Iterable[Sequence[Any]]
@@ -173,9 +169,9 @@ class JobQuerySet(models.QuerySet["Job"]):
         fields = {field.column: field for field in self.model._meta.concrete_fields}
         shared: dict[str, Any] = {}
         each: dict[str, Sequence[Any]] = {}
-        for (column, *_), values in zip(description, columns, strict=True):
-            field = fields.get(column)
-            name = field.attname if field else column
+        for about, values in zip(description, columns, strict=True):
+            field = fields.get(about[0])
+            name = field.attname if field else about[0]
             is_mutable = isinstance(field, models.JSONField)
             if values.count(values[0]) == len(values) and not is_mutable:
                 [shared[name]] = self._read(values[:1], field)
@@ -194,12 +190,17 @@ class JobQuerySet(models.QuerySet["Job"]):
         read = field.from_db_value
         return [None if value is None else read(value, None, connection) for value in values]
 
-    def _made_of(self, attributes: dict[str, Any], using: str) -> "Job":
-        job = self.model.__new__(self.model)
-        job.__dict__ = attributes
-        attributes["_state"] = state = ModelState()
-        state.adding, state.db = False, using
-        return job
+    def _made_of(self, shared: dict[str, Any], each: dict[str, Sequence[Any]]) -> "list[Job]":
+        """Jobs that have the shared attributes all, and of each of the others the next value."""
+        model, using, names, jobs = self.model, self.db, tuple(each), []
+        for values in zip(*each.values(), strict=True):
+            job = model.__new__(model)
+            job.__dict__ = attributes = shared.copy()
+            attributes.update(zip(names, values, strict=True))
+            attributes["_state"] = state = ModelState()
+            state.adding, state.db = False, using
+            jobs.append(job)
+        return jobs
 
     def seconds_until_due(self, funcids: Iterable[int], *, at_most: int) -> float:
         """Seconds until one of these jobs, of these functions, may be grabbed; 0 if one may now.

@@ -274,7 +274,7 @@ def test_in_the_last_second_of_a_lease_another_may_hold_the_job_already(
     held, settle, database, holds, finished, lost
 ):
     [job] = held(1)
-    holds[job].leased_at -= LEASE - 0.5  # the database's clock counts whole seconds
+    holds[job].lease_ends -= LEASE - 0.5  # the database's clock counts whole seconds
     lease_elsewhere(job.handle)
     job.completed()
 
