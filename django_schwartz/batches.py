@@ -20,11 +20,11 @@ class Batches(Generic[T]):
         self.is_spent = False
 
     def __iter__(self) -> Iterator[list[T]]:
+        yield self.first
         if self._all is not None:
-            for start in range(0, len(self._all), BATCH):
+            for start in range(BATCH, len(self._all), BATCH):
                 yield list(self._all[start : start + BATCH])
             return
-        yield self.first
         while batch := list(islice(self._rest, BATCH)):
             self.is_spent = True
             yield batch

@@ -55,9 +55,7 @@ class Orders:
     terms: dict[str, Any] = field(default_factory=dict)
 
 
-def main(
-    orders: Orders, name: str, memory: "Buffer", assigned: Connection | None = None
-) -> None:
+def main(orders: Orders, name: str, memory: "Buffer", assigned: Connection | None = None) -> None:
     """Perform jobs until told to stop; those that are `assigned`, or any."""
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach all; the supervisor decides
         signal.signal(number, signal.SIG_IGN)

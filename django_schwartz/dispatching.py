@@ -154,7 +154,8 @@ def _store_each(
     queue = JobQuerySet(Job, using=alias)
     handles: list[JobHandle] = []
     for batch in batches:
-        _check_jobs(batch)
+        if batch is not batches.first:  # which was, before a database was chosen
+            _check_jobs(batch)
         queue.dispatch(batch)
         handles += [handle for job in batch if (handle := job.handle) is not None]
         if on_progress:

@@ -64,7 +64,7 @@ class OneStatement(Dialect):
     def _read(candidates: "JobQuerySet") -> str:
         """SQL of a job's columns, as its fields are selected."""
         compiler = candidates.query.get_compiler(using=candidates.db)
-        quote = connections[candidates.db].ops.quote_name
+        quote = compiler.connection.ops.quote_name
         columns = [
             (field, quote(str(field.column))) for field in candidates.model._meta.concrete_fields
         ]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.base import ModelState
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact, GreaterThanOrEqual
@@ -167,6 +168,7 @@ class JobQuerySet(models.QuerySet["Job"]):
     ) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
         """By attribute, the values that all rows have alike, as most are; and those of each row."""
         fields = {field.column: field for field in self.model._meta.concrete_fields}
+        connection = connections[self.db]
         shared: dict[str, Any] = {}
         each: dict[str, Sequence[Any]] = {}
         for about, values in zip(description, columns, strict=True):
@@ -174,21 +176,10 @@ class JobQuerySet(models.QuerySet["Job"]):
             name = field.attname if field else about[0]
             is_mutable = isinstance(field, models.JSONField)
             if values.count(values[0]) == len(values) and not is_mutable:
-                [shared[name]] = self._read(values[:1], field)
+                [shared[name]] = _read(values[:1], field, connection)
             else:
-                each[name] = self._read(values, field)
+                each[name] = _read(values, field, connection)
         return shared, each
-
-    def _read(self, values: Sequence[Any], field: Any) -> Sequence[Any]:
-        """A column's values as attributes; each moment is made once, since a batch shares them."""
-        if not hasattr(field, "from_db_value"):
-            return values
-        connection = connections[self.db]
-        if isinstance(field, UnixTimeField):
-            moments = {value: field.from_db_value(value) for value in set(values)}
-            return [moments[value] for value in values]
-        read = field.from_db_value
-        return [None if value is None else read(value, None, connection) for value in values]
 
     def _made_of(self, shared: dict[str, Any], each: dict[str, Sequence[Any]]) -> "list[Job]":
         """Jobs that have the shared attributes all, and of each of the others the next value."""
@@ -326,6 +317,17 @@ class JobQuerySet(models.QuerySet["Job"]):
                 job.become_stored(new, funcid=funcid, using=self.db, moments=Moments())
                 return _tell(signals.job_dispatched, [job])
         raise UnseenRow(f"The job that has the uniqkey {uniqkey!r}")
+
+
+def _read(values: Sequence[Any], field: Any, connection: BaseDatabaseWrapper) -> Sequence[Any]:
+    """A column's values as attributes; each moment is made once, since a batch shares them."""
+    if not hasattr(field, "from_db_value"):
+        return values
+    if isinstance(field, UnixTimeField):
+        moments = {value: field.from_db_value(value) for value in set(values)}
+        return [moments[value] for value in values]
+    read = field.from_db_value
+    return [None if value is None else read(value, None, connection) for value in values]
 
 
 def _first_of(jobs: JobQuerySet, column: str) -> models.Subquery:
