@@ -3,6 +3,7 @@
 import random
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from benchmarks.ledger import Ledger
@@ -147,12 +148,15 @@ def warm(bench: Bench, peer: Peer, book: Ledger, crew: Crew) -> None:
 
 
 def warm_up(bench: Bench, peer: Peer) -> None:
-    """See whether the peer works at all, and about how fast."""
+    """See whether the peer works at all, and about how fast: with so many jobs that it shows."""
     for variant in VARIANTS:
-        jobs = 200
-        bench.stage.fresh(peer)
-        bench.stage.fill(peer, 0, jobs)
-        result = bench.perform(peer, variant, 1, due=jobs)
-        bench.rates[peer.name, variant, 1] = result["rate"] or GUESSED_RATE
-        if "wrong" in result:
-            print(f"{peer.name} {variant}: {result['wrong']}", flush=True)
+        jobs = 0
+        jobs_for = partial(bench.jobs_for, peer, variant, 1, bench.scale.most_jobs)
+        while jobs < jobs_for(times=0.25):
+            jobs = jobs_for(times=1 if jobs else 0)
+            bench.stage.fresh(peer)
+            bench.stage.fill(peer, 0, jobs)
+            result = bench.perform(peer, variant, 1, due=jobs)
+            bench.rates[peer.name, variant, 1] = result["rate"] or GUESSED_RATE
+            if "wrong" in result:
+                print(f"{peer.name} {variant}: {result['wrong']}", flush=True)
