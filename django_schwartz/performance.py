@@ -26,9 +26,10 @@ NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
 LAPSED_LEASE = "The lease ended with no outcome: the worker that held the job died, or was away."
 
-#: What this process was forked out of: user code may come back in a child as well.
+#: The processes that this one was forked out of: user code may come back in a child as well.
 _ancestors: list[int] = []
-os.register_at_fork(after_in_child=lambda: _ancestors.append(os.getppid()))
+if hasattr(os, "register_at_fork"):  # where processes fork
+    os.register_at_fork(after_in_child=lambda: _ancestors.append(os.getppid()))
 
 
 class Overdue(BaseException):

@@ -117,8 +117,7 @@ class Crew:
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
-            if len(upkeep.opened) > 1:
-                self._end_transactions(upkeep.opened - {connection})
+            self._end_transactions(upkeep.opened - {connection})
             upkeep.tend()
         connections.close_all()
 

@@ -14,9 +14,12 @@ FAR_AHEAD = 1000
 BATCH_BYTES = 4_000_000
 
 
-def few(waiting: int) -> int:
-    """How many of so many are few enough to grab more: a grab takes as long as some of them."""
-    return waiting * 3 // 4
+def few(jobs: int) -> int:
+    """How many are left of these when it is time to grab more.
+
+    A grab takes as long as hundreds of small jobs do: who asks late has nothing to do meanwhile.
+    """
+    return jobs * 3 // 4
 
 
 class Grabs(Protocol):
@@ -97,15 +100,16 @@ class Lane:
 
     def fill(self, at_most: float) -> list[Job]:
         """Grab jobs for the room that there is."""
-        room = int(min(self.room, at_most))
-        self.has_asked = room > 0
+        room = self.room
+        limit = int(min(room, at_most))
+        self.has_asked = limit > 0
         if not self.has_asked:
             return []
         self._learn(room)
-        jobs = self._poller.poll(room)
+        jobs = self._poller.poll(limit)
         if jobs:
             self._mind_bytes(jobs)
-            self._filled_at, self._was_full = self._clock(), len(jobs) == room
+            self._filled_at, self._was_full = self._clock(), len(jobs) == limit
             self.crew.put(jobs)
         return jobs
 
@@ -117,11 +121,12 @@ class Lane:
         return []
 
     def _learn(self, begun: int) -> None:
-        """So many jobs were begun since the last fill: how far is begun in what time?"""
-        took = (self._clock() - self._filled_at) / begun * (self.crew.size + self._ahead)
-        if took > HOARD_SECONDS:
+        """So many jobs were begun since the last fill: how long does it take to begin all?"""
+        each = (self._clock() - self._filled_at) / begun
+        seconds = each * (self.crew.size + self._ahead)
+        if seconds > HOARD_SECONDS:
             self._ahead //= 2
-        elif took < HOARD_SECONDS / 2 and self._was_full:
+        elif seconds < HOARD_SECONDS / 2 and self._was_full:
             self._ahead = min(2 * self._ahead + self.crew.size, self._furthest)
 
     def _mind_bytes(self, jobs: list[Job]) -> None:

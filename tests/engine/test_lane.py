@@ -104,6 +104,63 @@ def test_it_grabs_less_far_ahead_when_batches_are_slow(lane, queue, crew, now):
     assert queue.limits[-1] <= 5
 
 
+def test_it_grabs_more_long_before_all_is_begun(lane, queue, crew, now):
+    for _ in range(20):
+        work(lane, crew, now, seconds=0.01)
+    ahead = crew.waiting
+
+    crew.finish(1)
+    early = lane.room
+    while crew.waiting > ahead * 3 / 4:
+        crew.finish(1)
+
+    assert early == 0
+    assert lane.room == ahead - crew.waiting > 0
+
+
+def test_it_grabs_as_far_ahead_when_it_is_begun_as_fast_but_a_few_at_a_time(lane, crew, now):
+    for _ in range(20):
+        work(lane, crew, now, seconds=0.02)
+    ahead = crew.waiting
+
+    for _ in range(20):
+        now[0] += 0.005
+        for _ in range(ahead // 4 + 1):
+            crew.finish(1)
+        lane.fill(10_000)
+
+    assert crew.waiting == ahead
+
+
+def test_it_grabs_less_far_ahead_when_fewer_are_begun_in_as_short_a_time(lane, queue, crew, now):
+    for _ in range(20):
+        work(lane, crew, now, seconds=0.02)
+    far = crew.waiting
+
+    for _ in range(20):
+        now[0] += HOARD_SECONDS / 2
+        for _ in range(crew.waiting // 4 + 1):
+            crew.finish(1)
+        lane.fill(10_000)
+
+    assert queue.limits[-1] < far / 8
+
+
+def test_a_small_allowance_is_no_sign_that_jobs_take_long(lane, crew, now):
+    for _ in range(20):
+        work(lane, crew, now, seconds=0.01)
+    ahead = crew.waiting
+
+    for _ in range(10):
+        now[0] += 0.01
+        while crew.waiting or crew.idle < crew.size:
+            crew.finish(crew.size - crew.idle)
+        lane.fill(5)
+    work(lane, crew, now, seconds=0.01)
+
+    assert crew.waiting == ahead
+
+
 def test_what_waits_too_long_is_given_back(lane, queue, crew, now):
     for _ in range(5):
         work(lane, crew, now, seconds=0.01)

@@ -32,7 +32,7 @@ def test_a_transaction_left_open_in_another_database_is_rolled_back(
 ):
     add_database("second")
     client.dispatch_async("LeaveOpen", "second")
-    handles = client.dispatch_jobs(Job(funcname="Good") for _ in range(5))
+    handles = client.dispatch_jobs(Job(funcname="Elsewhere", arg="second") for _ in range(5))
 
     second = json.dumps({"second": {**_settings(database)}})
     running = start("--threads", 1, "--until-done", DJANGO_SCHWARTZ_TEST_DATABASES=second)

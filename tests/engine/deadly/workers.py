@@ -89,6 +89,17 @@ class LeaveOpen(Worker):
         job.completed()
 
 
+@register
+class Elsewhere(Worker):
+    """Leave a Trace in the database of the arg."""
+
+    keep_exit_status_for = 3600
+
+    def work(self, job):
+        Trace.objects.using(job.arg).create(jobid=job.jobid, what="done")
+        job.completed()
+
+
 class OfItsOwn(BaseException):
     """Not even an Exception."""
 
