@@ -41,8 +41,9 @@ class Death:
 class Asked:
     """What came of a block under failing_over()."""
 
-    #: Whether the connection was cut that had been open before: a new one may serve.
-    was_cut: bool = False
+    #: Whether the connection was cut that had been open before, and with it no transaction: a new
+    #: one may serve.
+    may_ask_again: bool = False
 
 
 class Deaths:
@@ -72,6 +73,8 @@ class Deaths:
 
     def forget(self, alias: str) -> bool:
         """Note that the database is alive. Whether that is news."""
+        if alias not in self._deaths:
+            return False
         with self._lock:
             death = self._deaths.pop(alias, None)
             return death is not None and death.is_sure
@@ -123,6 +126,8 @@ class Databases:
     def in_random_order(self) -> list[str]:
         """The databases to ask, one after the other."""
         order = list(self.aliases)
+        if len(order) == 1:
+            return order
         self._shuffle(order)
         return self._living(order)
 
@@ -161,7 +166,7 @@ class Databases:
         to ask makes a new one, and learns more.
         """
         connection, asked = connections[alias], Asked()
-        driver = connection.connection
+        driver, is_manual = connection.connection, not connection.autocommit
         try:
             with within(self.deadline_seconds, connection):
                 yield asked
@@ -170,10 +175,11 @@ class Databases:
                 connection, error
             ):
                 raise
-            asked.was_cut = was_cut(connection, driver, error)
+            is_cut = was_cut(connection, driver, error)
             connection.close()
-            if asked.was_cut:
+            if is_cut:
                 self._mark_suspect(alias, error)
+                asked.may_ask_again = not is_manual
             else:
                 self._mark_dead(alias, error)
         else:

@@ -12,7 +12,7 @@ from django_schwartz.databases import Databases, checked_aliases, was_cut
 from django_schwartz.dialects import dialect_of
 from django_schwartz.models import Job, JobHandle, JobQuerySet
 from django_schwartz.serializers import checked_name
-from django_schwartz.transactions import is_manual, may_be_rolled_back
+from django_schwartz.transactions import may_be_rolled_back
 
 #: Stores the jobs in the database of an alias.
 Store = Callable[[str], list[JobHandle]]
@@ -66,12 +66,12 @@ def _ask(
     A cut connection is replaced once: a uniqkey is to stay in its home. Raises the database's error
     when the jobs cannot be had again.
     """
-    for _ in range(1 if is_manual(connections[alias]) else 2):
+    for _ in range(2):
         with databases.failing_over(alias) as asked:
             return store(alias)
         if batches.is_spent:
             raise databases.causes[alias]
-        if not asked.was_cut:
+        if not asked.may_ask_again:
             break
     return None
 
