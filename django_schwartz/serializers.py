@@ -60,8 +60,9 @@ def encode_arg(value: object, arg_format: str = "json") -> bytes | None:
 
 def _encode_json(value: object) -> bytes:
     try:
-        # For each value that is no text, json makes an encoder.
-        text = repr(value) if type(value) is int else _to_json(value)
+        if type(value) is int:  # for each value that is no text, json makes an encoder
+            return b"%d" % value
+        text = _to_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
             f"arg must be None, str, bytes, a number, a list or a dict that JSON can hold: {error}"

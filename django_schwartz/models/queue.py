@@ -273,10 +273,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         self, jobs: "Sequence[Job]", rows: Sequence[Row], inserted: "Sequence[Inserted | None]"
     ) -> None:
         """Tell each job what became of its row."""
-        moments = Moments()
+        moments, using = Moments(), self.db
         for job, row, new in zip(jobs, rows, inserted, strict=True):
             if new is not None:
-                job.become_stored(new, funcid=row[FUNCID], using=self.db, moments=moments)
+                job.become_stored(new, funcid=row[FUNCID], using=using, moments=moments)
         if None in inserted:
             self._hand_to_twins(
                 [(job, row) for job, row, new in zip(jobs, rows, inserted, strict=True) if not new]

@@ -125,7 +125,7 @@ class StoredJob(QuicklyMade):
         """The handle of a job that is, or was, stored."""
         if self._state.db is None or self.jobid is None:
             return None
-        return JobHandle(self._state.db, self.jobid, is_duplicate=self.is_duplicate)
+        return JobHandle(self._state.db, self.jobid, self.is_duplicate)
 
     @handle.setter
     def handle(self, handle: JobHandle) -> None:
