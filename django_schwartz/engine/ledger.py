@@ -113,7 +113,8 @@ class Ledger:
     def renew(self, slot: int, lease: int) -> None:
         """Note what the lease may have become."""
         memory = self._memory
-        memory[slot + LEASE], memory[slot + RENEWED] = lease, memory[slot + LEASE]
+        memory[slot + RENEWED] = memory[slot + LEASE]
+        memory[slot + LEASE] = lease
 
     def begin(self, slot: int) -> None:
         self._memory[slot + BEGUN] = True
