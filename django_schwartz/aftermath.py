@@ -24,6 +24,9 @@ logger = logging.getLogger("django_schwartz")
 
 #: Seconds for which something is tried again that a database would not do.
 PATIENCE_SECONDS = 60
+#: Seconds after a death at which a grab is looked for that its process did not live to hear of: a
+#: server goes on with a statement, and commits it, though nobody waits for it any more.
+LOOKS = (0, 0.2, 1, 5)
 #: Seconds after which a database that fails has kept us waiting; it is then left alone for PAUSES
 #: times as long as it did.
 SLOW_SECONDS = 0.5
@@ -45,12 +48,19 @@ class Aftermath:
         self._holds = Holds(Ledger(array("q", [0] * SIZE), aliases))
         self._databases = databases_of_supervisor(aliases)
         self._left_alone_until = dict.fromkeys(aliases, 0.0)
-        self._chores: deque[tuple[float, str, Chore]] = deque()
+        #: Each with when to begin, and when to give up.
+        self._chores: deque[tuple[float, float, str, Chore]] = deque()
         self._suspects: deque[Job] = deque()
+        #: Whether jobs were given back some time after the death, when nobody may look for any.
+        self.has_released_late = False
 
     @property
     def has_suspects(self) -> bool:
         return bool(self._suspects)
+
+    @property
+    def has_chores(self) -> bool:
+        return bool(self._chores)
 
     def of_death(self, entries: Sequence[Entry], how: str) -> None:
         """A process died; these are the jobs that it held."""
@@ -75,7 +85,8 @@ class Aftermath:
     def give_back_grab(self, pid: int, number: int, aliases: list[str]) -> None:
         """The same for a grab that the process did not live to hear of."""
         for alias in aliases:
-            self._do(alias, partial(_release_grab, alias, pid, number))
+            for seconds in LOOKS:
+                self._do(alias, partial(self._release_grab, alias, pid, number), after=seconds)
 
     def next_suspect(self) -> Entry | None:
         """A job to be performed alone now. It is not kept here any longer."""
@@ -98,11 +109,11 @@ class Aftermath:
         waiting waits.
         """
         for _ in range(len(self._chores)):
-            until, alias, chore = self._chores.popleft()
+            since, until, alias, chore = self._chores.popleft()
             if time.monotonic() >= until:
                 continue
-            if self._is_left_alone(alias):
-                self._chores.append((until, alias, chore))
+            if time.monotonic() < since or self._is_left_alone(alias):
+                self._chores.append((since, until, alias, chore))
             elif not self._attempt(until, alias, chore):
                 break
         for alias in self._databases.aliases:
@@ -125,13 +136,26 @@ class Aftermath:
                 job, lease_seconds=self._lease_seconds, leased_at=leased_at, grab_for=math.inf
             )
 
-    def _do(self, alias: str, chore: Chore) -> None:
-        self._attempt(time.monotonic() + PATIENCE_SECONDS, alias, chore)
+    def _release_grab(self, alias: str, pid: int, number: int) -> None:
+        grabbed_by = f"{socket.gethostname()[-200:]}:{pid}:"
+        mine = Job.objects.using(alias).grabbed().filter(grabbed_by__startswith=grabbed_by)
+        for ending in (f":{number}", f":{number}{LAPSED}"):
+            if mine.filter(grabbed_by__endswith=ending).update(grabbed_until=0):
+                self.has_released_late = True
+        announce_release(connections[alias])
+
+    def _do(self, alias: str, chore: Chore, *, after: float = 0) -> None:
+        since = time.monotonic() + after
+        until = since + PATIENCE_SECONDS
+        if after:
+            self._chores.append((since, until, alias, chore))
+        else:
+            self._attempt(until, alias, chore)
 
     def _attempt(self, until: float, alias: str, chore: Chore) -> bool:
         is_done = self._try(alias, chore, "tried again soon")
         if not is_done:
-            self._chores.append((until, alias, chore))
+            self._chores.append((0, until, alias, chore))
         return is_done
 
     def _try(self, alias: str, chore: Chore, what_then: str) -> bool:
@@ -154,17 +178,6 @@ class Aftermath:
 
 def _release(alias: str, entries: Sequence[Entry]) -> None:
     Job.objects.using(alias).release(entries)
-
-
-def _release_grab(alias: str, pid: int, number: int) -> None:
-    mine = (
-        Job.objects.using(alias)
-        .grabbed()
-        .filter(grabbed_by__startswith=f"{socket.gethostname()[-200:]}:{pid}:")
-    )
-    for ending in (f":{number}", f":{number}{LAPSED}"):
-        mine.filter(grabbed_by__endswith=ending).update(grabbed_until=0)
-    announce_release(connections[alias])
 
 
 def _charge(entry: Entry, how: str) -> None:

@@ -26,11 +26,6 @@ NO_VERDICT = "Job did not explicitly complete, fail, or get replaced"
 
 LAPSED_LEASE = "The lease ended with no outcome: the worker that held the job died, or was away."
 
-#: The processes that this one was forked out of: user code may come back in a child as well.
-_ancestors: list[int] = []
-if hasattr(os, "register_at_fork"):  # where processes fork
-    os.register_at_fork(after_in_child=lambda: _ancestors.append(os.getppid()))
-
 
 class Overdue(BaseException):
     """The job took longer than its grab_for, and has failed; its code is left where it is."""
@@ -238,7 +233,7 @@ class Performance:
         if not self._may_begin():
             raise NotHeld
         self.job.begin()
-        forks = len(_ancestors)
+        process = os.getpid()
         try:
             self.is_in_user_code = True
             work: object = self.worker().work(self.job)
@@ -247,13 +242,11 @@ class Performance:
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
-            if len(_ancestors) > forks:
-                end_fork(error)
+            end_fork_of(process, error)
             return error
         finally:
             self.is_in_user_code = False
-        if len(_ancestors) > forks:
-            end_fork(None)
+        end_fork_of(process, None)
         return None
 
     def _run_in_a_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -344,8 +337,10 @@ def fails_as_crashed(job: Job) -> bool:
     return False
 
 
-def end_fork(error: BaseException | None) -> None:
-    """End this process, which user code made: it forked, and came back twice."""
+def end_fork_of(process: int, error: BaseException | None) -> None:
+    """End this process if user code made it: one that forked, in C perhaps, and came back twice."""
+    if os.getpid() == process:
+        return
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

@@ -225,6 +225,8 @@ class Supervisor:
             self._bury_dead()
             self._kill_silent()
             self._aftermath.tend()
+            if self._aftermath.has_released_late:
+                self._has_released, self._aftermath.has_released_late = True, False
         self._aftermath.abandon()
 
     def stop(self, number: int = 0) -> None:
@@ -252,7 +254,9 @@ class Supervisor:
     def _is_over(self) -> bool:
         if not all(slot.is_free for slot in self._all):
             return False
-        is_work_left = self._has_released or self._aftermath.has_suspects
+        is_work_left = (
+            self._has_released or self._aftermath.has_suspects or self._aftermath.has_chores
+        )
         return self.is_stopping or (all(slot.is_done for slot in self._slots) and not is_work_left)
 
     def _start_missing(self) -> None:

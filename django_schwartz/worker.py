@@ -22,10 +22,23 @@ current_performance: ContextVar["Performance | None"] = ContextVar(
 )
 
 
+#: The job that was made the current one outside of a performance.
+_made_current: ContextVar["Job | None"] = ContextVar("made_current", default=None)
+
+
 def current_job() -> "Job | None":
     """The job that this thread or task performs, or that was made the current one since."""
     performance = current_performance.get()
-    return performance.current_job if performance else None
+    return performance.current_job if performance else _made_current.get()
+
+
+def make_current(job: "Job") -> None:
+    """Make it the job that this thread or task performs."""
+    performance = current_performance.get()
+    if performance:
+        performance.current_job = job
+    else:
+        _made_current.set(job)
 
 
 #: More seconds than anybody waits; a policy's infinity is cut to it.

@@ -1,5 +1,7 @@
 """A client at work: its abilities, its loop, its current job. Dispatch is in test_api.py."""
 
+from contextvars import copy_context
+
 import pytest
 
 from django_schwartz import Worker, register
@@ -246,4 +248,17 @@ def test_the_current_job_is_the_one_that_is_performed(client):
     client.work_once()
 
     assert seen == [True]
+    assert client.current_job is None
+
+
+def test_a_job_may_be_made_the_current_one_where_none_is_performed(client):
+    job = Job(funcname="Look")
+
+    def make_current():
+        job.set_as_current()
+        return client.current_job
+
+    current = copy_context().run(make_current)
+
+    assert current is job
     assert client.current_job is None

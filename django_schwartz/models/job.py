@@ -21,7 +21,7 @@ from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status,
 from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.models.stored import StoredJob
 from django_schwartz.transactions import Certain, Tentative
-from django_schwartz.worker import current_performance, registry
+from django_schwartz.worker import make_current, registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -165,9 +165,7 @@ class Job(StoredJob):
 
     def set_as_current(self) -> None:
         """Make this the job that its worker performs: an exception now fails this one."""
-        performance = current_performance.get()
-        if performance:
-            performance.current_job = self
+        make_current(self)
 
     # Verdicts. Each is one transaction, and only the holder's counts: they return False, and do
     # nothing, when the job has its verdict already or is known not to be held any more. One that

@@ -26,8 +26,9 @@ class QuicklyMade(models.Model):
         if recipe is None or not recipe.takes.issuperset(kwargs) or _is_watched(type(self)):
             super().__init__(*args, **kwargs)
             return
-        self.__dict__ = attributes = recipe.defaults.copy()
+        attributes = self.__dict__
         attributes["_state"] = ModelState()
+        attributes.update(recipe.defaults)
         attributes.update(kwargs)
         for name, attribute in self.quick_properties.items():
             if name in kwargs:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -9,7 +10,9 @@ from django.db import OperationalError, connections
 
 from django_schwartz import Worker, register
 from django_schwartz.aftermath import Aftermath
+from django_schwartz.dialects import ServerTime
 from django_schwartz.engine import Entry
+from django_schwartz.identity import process_name
 from django_schwartz.models import Job
 from django_schwartz.signals import job_finished
 from tests.rows import lease_elsewhere, row_of
@@ -119,6 +122,28 @@ def test_a_grab_of_its_that_it_never_heard_of_is_given_back_and_no_other(
     assert (host, int(pid)) == (socket.gethostname()[-200:], os.getpid())
     assert [job.pk for job in Job.objects.due()] == [mine.pk]
     assert [job.pk for job in Job.objects.grabbed()] == [other.pk]
+
+
+def test_a_grab_that_is_committed_after_the_death_is_given_back_all_the_same(
+    aftermath, client, database, monkeypatch
+):
+    monkeypatch.setattr("django_schwartz.aftermath.LOOKS", (0, 0.2))
+    register(type("Held", (Worker,), {}))
+    client.dispatch_async("Held")
+    name = f"{process_name()}:4711"
+    _, pid, _, number = name.rsplit(":", 3)
+
+    aftermath.give_back_grab(int(pid), int(number), [database])
+    Job.objects.update(grabbed_by=name, grabbed_until=ServerTime() + 60)
+    aftermath.tend()
+    early = Job.objects.due().count()
+    time.sleep(0.2)
+    aftermath.tend()
+
+    assert early == 0
+    assert Job.objects.due().count() == 1
+    assert aftermath.has_released_late
+    assert not aftermath.has_chores
 
 
 def test_what_the_database_would_not_do_is_tried_again(aftermath, entry, monkeypatch):

@@ -61,12 +61,12 @@ class Die(Worker):
 
 @register
 class Fork(Worker):
-    """Fork, and return in both processes, or leave the child by sys.exit()."""
+    """Fork, in C if the arg says so, and return in both, or leave the child by sys.exit()."""
 
     keep_exit_status_for = 3600
 
     def work(self, job):
-        child = os.fork()
+        child = ctypes.PyDLL(None).fork() if job.arg == "C" else os.fork()
         if not child and job.arg == "exit":
             sys.exit(3)
         if child:
