@@ -19,6 +19,11 @@ class Batches(Generic[T]):
         #: Whether things were taken that cannot be had again.
         self.is_spent = False
 
+    @property
+    def known(self) -> Sequence[T]:
+        """What can be looked at before any is taken: of an iterator the first alone."""
+        return self.first if self._all is None else self._all
+
     def __iter__(self) -> Iterator[list[T]]:
         yield self.first
         if self._all is not None:

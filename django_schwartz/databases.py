@@ -41,9 +41,8 @@ class Death:
 class Asked:
     """What came of a block under failing_over()."""
 
-    #: Whether the connection was cut that had been open before, and with it no transaction: a new
-    #: one may serve.
-    may_ask_again: bool = False
+    #: Whether the connection was cut that had been open before: a new one may serve.
+    was_cut: bool = False
 
 
 class Deaths:
@@ -159,27 +158,27 @@ class Databases:
     def failing_over(self, alias: str, *, revives: bool = True) -> Iterator[Asked]:
         """Go on after the block when an error in it says that the database is dead, and note that.
 
-        Any other error goes to the caller, and so does every error inside a transaction. Without
-        one the database lives, unless the block says nothing of its jobs: then not `revives`.
+        Any other error goes to the caller, and so does every error inside a transaction, or while
+        autocommit is off. Without one the database lives, unless the block says nothing of its
+        jobs: then not `revives`.
 
         A connection that was open already and is cut now makes the database suspect only: the next
         to ask makes a new one, and learns more.
         """
         connection, asked = connections[alias], Asked()
-        driver, is_manual = connection.connection, not connection.autocommit
+        driver = connection.connection
+        is_open = driver is not None and not connection.autocommit
         try:
             with within(self.deadline_seconds, connection):
                 yield asked
         except Error as error:
-            if connection.in_atomic_block or not dialect_of(connection).is_unavailable(
-                connection, error
-            ):
+            is_open = is_open or connection.in_atomic_block
+            if is_open or not dialect_of(connection).is_unavailable(connection, error):
                 raise
-            is_cut = was_cut(connection, driver, error)
+            asked.was_cut = was_cut(connection, driver, error)
             connection.close()
-            if is_cut:
+            if asked.was_cut:
                 self._mark_suspect(alias, error)
-                asked.may_ask_again = not is_manual
             else:
                 self._mark_dead(alias, error)
         else:

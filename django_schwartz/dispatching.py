@@ -26,7 +26,7 @@ def dispatch(
     on_progress: Callable[[int], object] | None = None,
 ) -> list[JobHandle]:
     """Store the jobs in one of the databases: see TheSchwartz.dispatch_jobs()."""
-    _check_jobs(batches.first)
+    _check_jobs(batches.known)
     chosen = checked_aliases([using])[0] if using else databases.in_transaction()
     store = partial(_store, batches, on_progress=on_progress)
     if chosen is not None:
@@ -71,7 +71,7 @@ def _ask(
             return store(alias)
         if batches.is_spent:
             raise databases.causes[alias]
-        if not asked.may_ask_again:
+        if not asked.was_cut:
             break
     return None
 
@@ -154,7 +154,7 @@ def _store_each(
     queue = JobQuerySet(Job, using=alias)
     handles: list[JobHandle] = []
     for batch in batches:
-        if batch is not batches.first:  # which was, before a database was chosen
+        if batches.is_spent:  # the others were, before a database was chosen
             _check_jobs(batch)
         queue.dispatch(batch)
         handles += [handle for job in batch if (handle := job.handle) is not None]

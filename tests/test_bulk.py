@@ -213,3 +213,12 @@ def test_one_and_the_same_job_is_not_dispatched_twice(client, kind):
         client.dispatch_jobs(kind([job, job]))
 
     assert not Job.objects.exists()
+
+
+def test_nor_is_one_that_is_there_again_after_a_thousand_others(client):
+    job, others = Job(funcname="Add"), [Job(funcname="Add") for _ in range(1000)]
+
+    with pytest.raises(ValueError, match="there twice"):
+        client.dispatch_jobs([job, *others, job])
+
+    assert not Job.objects.exists()

@@ -373,9 +373,12 @@ def test_a_cut_with_autocommit_off_is_not_covered_up_by_another_connection(
     transaction.set_autocommit(False, using="postgresql")
     kill_connection()
 
-    with pytest.raises(AllDatabasesDead):
+    with pytest.raises(Error):
         client.dispatch_async("Add")
+    with pytest.raises(Error):
+        transaction.commit(using="postgresql")
 
+    connections["postgresql"].close()
     assert not Job.objects.using("postgresql").exists()
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: The numbers in a row: place of the alias, grabs, lease, renewed lease, begun, jobid. What is
 #: packed last is written last: the jobid makes the row count.
-ROW = Struct("=6q")
+ROW = Struct("6q")
 LEASE, RENEWED, BEGUN, JOBID = 2, 3, 4, 5
 WIDTH = 6
 #: Bytes of each.
