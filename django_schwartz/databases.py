@@ -18,6 +18,7 @@ from django_schwartz.conf import conf
 from django_schwartz.deadline import Unanswered, within
 from django_schwartz.dialects import dialect_of
 from django_schwartz.exceptions import AllDatabasesDead, one_line
+from django_schwartz.transactions import may_be_rolled_back
 
 logger = logging.getLogger("django_schwartz")
 
@@ -72,8 +73,6 @@ class Deaths:
 
     def forget(self, alias: str) -> bool:
         """Note that the database is alive. Whether that is news."""
-        if alias not in self._deaths:
-            return False
         with self._lock:
             death = self._deaths.pop(alias, None)
             return death is not None and death.is_sure
@@ -125,8 +124,6 @@ class Databases:
     def in_random_order(self) -> list[str]:
         """The databases to ask, one after the other."""
         order = list(self.aliases)
-        if len(order) == 1:
-            return order
         self._shuffle(order)
         return self._living(order)
 
@@ -167,12 +164,11 @@ class Databases:
         """
         connection, asked = connections[alias], Asked()
         driver = connection.connection
-        is_open = driver is not None and not connection.autocommit
+        is_open = may_be_rolled_back(connection)
         try:
             with within(self.deadline_seconds, connection):
                 yield asked
         except Error as error:
-            is_open = is_open or connection.in_atomic_block
             if is_open or not dialect_of(connection).is_unavailable(connection, error):
                 raise
             asked.was_cut = was_cut(connection, driver, error)

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TextIO
 
@@ -75,7 +75,7 @@ def show_log(level: int) -> None:
         logger.setLevel(level)
 
 
-def log_lines(level: int, template: str, lines: Sequence[tuple[object, ...]]) -> None:
+def log_lines(level: int, template: str, lines: Iterable[tuple[object, ...]]) -> None:
     """As logger.log() for each; together where nobody else sees it, since it takes longest."""
     if not logger.isEnabledFor(level):
         return

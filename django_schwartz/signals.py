@@ -58,8 +58,7 @@ def _printable_name(funcname: str) -> str:
 
 def _log_finished(finished: Iterable[Finished]) -> None:
     for level, together in groupby(finished, key=_level_of):
-        if logger.isEnabledFor(level):
-            log_lines(level, "%s %s-%s %s%s%s", list(map(_line_of, together)))
+        log_lines(level, "%s %s-%s %s%s%s", map(_line_of, together))
 
 
 def _level_of(finished: Finished) -> int:

@@ -133,7 +133,7 @@ class Holds:
             if begun:
                 begun.begun_at = begun.interrupt = None
         self._let_go(job)
-        for other in self._along.pop(id(job), ()) if self._along else ():
+        for other in self._along.pop(id(job), ()):
             self._let_go(other)
 
     def _let_go(self, job: Job) -> None:

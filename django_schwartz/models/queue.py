@@ -346,7 +346,7 @@ def _told(grabbed: "list[Job]") -> "list[Job]":
 
 
 def _tell(signal: Signal, jobs: "Iterable[Job]") -> None:
-    for job in jobs if signal.receivers else ():
+    for job in jobs:
         if not signal.has_listeners(type(job)):
             break
         signal.send_robust(type(job), job=job)

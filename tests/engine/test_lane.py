@@ -69,12 +69,28 @@ def lane(queue, crew, now):
     return Lane(queue, crew, clock=lambda: now[0])
 
 
-def work(lane, crew, now, *, seconds):
+def work(lane, crew, now, *, seconds, at_most=10_000):
     """Have all that was grabbed performed within so many seconds, then fill."""
     now[0] += seconds
     while crew.waiting or crew.idle < crew.size:
         crew.finish(crew.size - crew.idle)
-    return lane.fill(10_000)
+    return lane.fill(at_most)
+
+
+def work_often(lane, crew, now, *, seconds):
+    """Do that until it grabs no further ahead; tell how far that is."""
+    for _ in range(20):
+        work(lane, crew, now, seconds=seconds)
+    return crew.waiting
+
+
+def begin_a_quarter(lane, crew, now, *, seconds):
+    """Have a quarter of what waits begun within so many seconds, then fill; and so on."""
+    for _ in range(20):
+        now[0] += seconds
+        for _ in range(crew.waiting // 4 + 1):
+            crew.finish(1)
+        lane.fill(10_000)
 
 
 def test_at_first_it_grabs_for_who_is_idle_alone(lane, queue, crew, now):
@@ -105,9 +121,7 @@ def test_it_grabs_less_far_ahead_when_batches_are_slow(lane, queue, crew, now):
 
 
 def test_it_grabs_more_long_before_all_is_begun(lane, queue, crew, now):
-    for _ in range(20):
-        work(lane, crew, now, seconds=0.01)
-    ahead = crew.waiting
+    ahead = work_often(lane, crew, now, seconds=0.01)
 
     crew.finish(1)
     early = lane.room
@@ -119,43 +133,26 @@ def test_it_grabs_more_long_before_all_is_begun(lane, queue, crew, now):
 
 
 def test_it_grabs_as_far_ahead_when_it_is_begun_as_fast_but_a_few_at_a_time(lane, crew, now):
-    for _ in range(20):
-        work(lane, crew, now, seconds=0.02)
-    ahead = crew.waiting
+    ahead = work_often(lane, crew, now, seconds=0.02)
 
-    for _ in range(20):
-        now[0] += 0.005
-        for _ in range(ahead // 4 + 1):
-            crew.finish(1)
-        lane.fill(10_000)
+    begin_a_quarter(lane, crew, now, seconds=0.005)
 
     assert crew.waiting == ahead
 
 
 def test_it_grabs_less_far_ahead_when_fewer_are_begun_in_as_short_a_time(lane, queue, crew, now):
-    for _ in range(20):
-        work(lane, crew, now, seconds=0.02)
-    far = crew.waiting
+    far = work_often(lane, crew, now, seconds=0.02)
 
-    for _ in range(20):
-        now[0] += HOARD_SECONDS / 2
-        for _ in range(crew.waiting // 4 + 1):
-            crew.finish(1)
-        lane.fill(10_000)
+    begin_a_quarter(lane, crew, now, seconds=HOARD_SECONDS / 2)
 
     assert queue.limits[-1] < far / 8
 
 
 def test_a_small_allowance_is_no_sign_that_jobs_take_long(lane, crew, now):
-    for _ in range(20):
-        work(lane, crew, now, seconds=0.01)
-    ahead = crew.waiting
+    ahead = work_often(lane, crew, now, seconds=0.01)
 
     for _ in range(10):
-        now[0] += 0.01
-        while crew.waiting or crew.idle < crew.size:
-            crew.finish(crew.size - crew.idle)
-        lane.fill(5)
+        work(lane, crew, now, seconds=0.01, at_most=5)
     work(lane, crew, now, seconds=0.01)
 
     assert crew.waiting == ahead
