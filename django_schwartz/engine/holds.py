@@ -63,8 +63,8 @@ class Holds:
         #: Who records the outcomes of what is held here, by database.
         self.holders: dict[str, Holder] = {}
         self._lock = threading.Lock()
-        #: Of its own, so that a job's end does not wait while a batch is added, or dropped.
-        self._ending = threading.Lock()
+        self._interrupting = threading.Lock()
+        self._interrupted: Hold | None = None
         self._holds: dict[int, Hold] = {}
         #: Those that are being performed, some of which have their outcome already.
         self._begun: dict[int, Hold] = {}
@@ -127,11 +127,17 @@ class Holds:
         return sum(map(len, list(self._along.values())))
 
     def end(self, job: Job) -> None:
-        """Note that its worker's code is done with it, and with those along."""
-        with self._ending:
-            begun = self._begun.pop(id(job), None)
-            if begun:
-                begun.begun_at = begun.interrupt = None
+        """Note that its worker's code is done with it, and with those along.
+
+        No lock is taken: threads that take one at each job soon wait for it at each job, every
+        time until the interpreter comes to who has it.
+        """
+        begun = self._begun.pop(id(job), None)
+        if begun:
+            begun.begun_at = None
+        if begun is self._interrupted:
+            with self._interrupting:  # so that what is under way comes now, and not to the next job
+                pass
         self._let_go(job)
         for other in self._along.pop(id(job), ()):
             self._let_go(other)
@@ -145,9 +151,11 @@ class Holds:
 
     def interrupt(self, hold: Hold) -> None:
         """Have the job stop, unless its worker's code is done with it."""
-        with self._ending:
-            if hold.interrupt:
+        with self._interrupting:
+            self._interrupted = hold  # first told, then looked: end() does so the other way round
+            if hold.interrupt and id(hold.job) in self._begun:
                 hold.interrupt()
+            self._interrupted = None
 
     def queue(self, job: Job) -> None:
         """Note that the settler records the job's outcome, and drops it then."""

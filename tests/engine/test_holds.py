@@ -213,6 +213,39 @@ def test_a_job_that_has_ended_is_not_interrupted(holds, hold, now):
     assert not interrupted.is_set()
 
 
+def test_a_job_does_not_end_while_it_is_being_interrupted_and_others_do(holds, hold, now):
+    interrupting, may_go_on, has_ended = threading.Event(), threading.Event(), threading.Event()
+
+    def interrupt():
+        interrupting.set()
+        may_go_on.wait(60)
+
+    def end():
+        holds.end(late)
+        has_ended.set()
+
+    late, other = hold(grab_for=15), hold()
+    holds.begin(late, interrupt=interrupt)
+    holds.begin(other, interrupt=lambda: None)
+    now[0] += 16
+    [overdue] = holds.overdue()
+
+    threads = [threading.Thread(target=holds.interrupt, args=[overdue])]
+    threads[0].start()
+    assert interrupting.wait(60)
+    threads.append(threading.Thread(target=end))
+    threads[1].start()
+    holds.end(other)
+    ended_at_once = has_ended.wait(0.1)
+    may_go_on.set()
+    for thread in threads:
+        thread.join(60)
+
+    assert not ended_at_once
+    assert has_ended.is_set()
+    assert holds.performed() == []
+
+
 def test_releases_by_others_are_losses(holds, hold, now, database):
     job = hold()
     Job.objects.filter(pk=job.pk).update(grabbed_until=0, grabs=F("grabs"))
