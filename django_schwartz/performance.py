@@ -50,14 +50,14 @@ def grab_by_grab_for(job: Job, alias: str, lease: Lease, grab: Grab) -> list[Job
     return grab(lease)
 
 
-def begin_at_once() -> bool:
+def begin_at_once(job: Job) -> bool:
     return True
 
 
 async def perform_async(
     job: Job,
     *,
-    begin: Callable[[], bool] = begin_at_once,
+    begin: Callable[[Job], bool] = begin_at_once,
     grab_along: GrabAlong = grab_by_grab_for,
 ) -> None:
     """The same for a worker whose work() is a coroutine, in a task of its own."""
@@ -67,7 +67,7 @@ async def perform_async(
 def perform(
     job: Job,
     *,
-    begin: Callable[[], bool] = begin_at_once,
+    begin: Callable[[Job], bool] = begin_at_once,
     grab_along: GrabAlong = grab_by_grab_for,
 ) -> None:
     """Have the job's worker perform it.
@@ -107,11 +107,14 @@ class Performance:
     `connection` is this thread's to the job's database, where the caller has it at hand.
     """
 
+    #: Whether the worker's own code runs, so that StopNow may interrupt it.
+    is_in_user_code = False
+
     def __init__(
         self,
         job: Job,
         worker: type[Worker],
-        begin: Callable[[], bool],
+        begin: Callable[[Job], bool],
         grab_along: GrabAlong,
         connection: BaseDatabaseWrapper | None = None,
     ) -> None:
@@ -121,8 +124,6 @@ class Performance:
         self._connection = connection
         self.worker = worker
         self.held = [job]
-        #: Whether the worker's own code runs, so that StopNow may interrupt it.
-        self.is_in_user_code = False
 
     @classmethod
     def current(cls) -> "Performance | None":
@@ -140,12 +141,13 @@ class Performance:
             current_performance.reset(before)
 
     def _perform(self) -> None:
-        if fails_as_crashed(self.job) or fails_as_unreadable(self.job):
+        job = self.job
+        if (job.is_lapsed and fails_as_crashed(job)) or fails_as_unreadable(job):
             return
         try:
             error = self._work()
         except NotHeld:
-            self.job.give_back()
+            job.give_back()
             return
         except StopNow:
             self._give_back(self.held)
@@ -158,15 +160,17 @@ class Performance:
 
     def _may_begin(self) -> bool:
         """Whether it is held still, now that all else is done which may have taken a while."""
-        return not self.job.is_lost and self._begin()
+        return not self.job.is_lost and self._begin(self.job)
 
     def _conclude(self, error: BaseException | None) -> None:
         """See to it that each job has a verdict, now that the worker is done."""
-        if error is None:
-            self._fail_the_unsettled()
-        else:
+        if error is not None:
             self._fail_the_current(error)
             self._give_back(self.held)
+            return
+        for job in self.held:
+            if not job.has_verdict and not job.repeat_failure():
+                job.failed(NO_VERDICT)
 
     async def run_async(self) -> None:
         """The same in a task of its own, for a worker whose work() is a coroutine."""
@@ -230,23 +234,26 @@ class Performance:
         return error
 
     def _call(self) -> BaseException | None:
+        job = self.job
         if not self._may_begin():
             raise NotHeld
-        self.job.begin()
+        job.begin()
         process = os.getpid()
         try:
             self.is_in_user_code = True
-            work: object = self.worker().work(self.job)
-            if iscoroutine(work):
+            work: object = self.worker().work(job)
+            if work is not None and iscoroutine(work):
                 self._run_in_a_loop(work)
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
-            end_fork_of(process, error)
+            if os.getpid() != process:
+                end_fork(error)
             return error
         finally:
             self.is_in_user_code = False
-        end_fork_of(process, None)
+        if os.getpid() != process:
+            end_fork(None)
         return None
 
     def _run_in_a_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -292,11 +299,6 @@ class Performance:
         job = self.current_job
         return job if job.was_grabbed and not job.did_something else self.job
 
-    def _fail_the_unsettled(self) -> None:
-        for job in self.held:
-            if not job.has_verdict and not job.repeat_failure():
-                job.failed(NO_VERDICT)
-
     @staticmethod
     def _give_back(jobs: Iterable[Job]) -> None:
         for job in jobs:
@@ -324,12 +326,10 @@ def fails_as_unreadable(job: Job) -> bool:
 
 
 def fails_as_crashed(job: Job) -> bool:
-    """Whether too many workers died of the job; it has then failed for good.
+    """Whether too many workers died of a job whose last lease lapsed; it has then failed for good.
 
     A lease that ended with no outcome counts as a failure.
     """
-    if not job.is_lapsed:
-        return False
     failures = patiently(job, lambda: job.failures)
     if failures + 1 > job.crash_retries:
         return job.permanent_failure(LAPSED_LEASE)
@@ -337,10 +337,8 @@ def fails_as_crashed(job: Job) -> bool:
     return False
 
 
-def end_fork_of(process: int, error: BaseException | None) -> None:
-    """End this process if user code made it: one that forked, in C perhaps, and came back twice."""
-    if os.getpid() == process:
-        return
+def end_fork(error: BaseException | None) -> None:
+    """End this process, which user code made: it forked, in C perhaps, and came back twice."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

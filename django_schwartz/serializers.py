@@ -111,24 +111,20 @@ def _decode_storable(stored: bytes) -> object:
 
 
 def _decode_json(stored: bytes) -> object:
+    """What begins with a blank is no JSON, either: our own never does."""
     try:
-        return _load_json(stored)
+        text = stored.decode("utf-8")
+        try:
+            value, end = _scan(text, 0)
+        except StopIteration as stop:
+            raise json.JSONDecodeError("Expecting value", text, stop.value) from None
+        return value if end == len(text) else _decoder.decode(text)  # which says what is wrong
     except (ValueError, RecursionError) as error:
         if stored[:1] in (b"{", b"["):
             raise ArgUnreadable(f"The arg cannot be read as JSON: {error}") from error
         if isinstance(error, RecursionError):  # the caller's own stack was nearly full
             raise
         return stored
-
-
-def _load_json(stored: bytes) -> object:
-    """Raises ValueError for what begins with a blank, too: our own JSON never does."""
-    text = stored.decode("utf-8")
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration as stop:
-        raise json.JSONDecodeError("Expecting value", text, stop.value) from None
-    return value if end == len(text) else _decoder.decode(text)  # which says what is wrong
 
 
 def encode_json_column(what: str, value: object) -> str | None:

@@ -12,6 +12,9 @@ class Certain:
     holds = True
 
 
+CERTAIN = Certain()
+
+
 class Tentative:
     """A fact written to a database: it holds until what wrote it is rolled back.
 

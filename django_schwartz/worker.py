@@ -120,8 +120,8 @@ class Worker:
 
         Worker's own attribute where that is no number either.
         """
-        hook = f"get_{name}"
-        if getattr(cls, hook) is getattr(Worker, hook) and cls.__init__ is Worker.__init__:
+        hook = "get_" + name
+        if getattr(cls, hook) is getattr(Worker, hook) and cls.__init__ is object.__init__:
             value = getattr(cls, name)  # which is all that Worker's own hooks say
             if type(value) is int and -FOREVER <= value <= FOREVER:
                 return value

@@ -1,6 +1,7 @@
 """PostgreSQL."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -85,13 +86,21 @@ class PostgreSQL(OneStatement):
         return self._grab(jobs, lease, among, [*arrays, limit])
 
     def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:
-        sql = (
-            f"DELETE FROM {jobs.table} AS job"
-            " USING unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[])"
-            f" AS held(jobid, grabs, lease, renewed) WHERE {_is_still('held')} RETURNING job.jobid"
-        )
+        sql = f"""
+            DELETE FROM {jobs.table} AS job USING (
+                SELECT unnest(jobids::bigint[]) AS jobid, grabs, lease, renewed
+                FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[])
+                    AS alike(jobids, grabs, lease, renewed)
+            ) AS held WHERE {_is_still("held")} RETURNING job.jobid"""
+        alike: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+        for job in held:
+            alike[job.grabs, job.leases].append(job.jobid)
+        groups = [
+            (f"{{{','.join(map(str, jobids))}}}", grabs, leases[0], leases[-1])
+            for (grabs, leases), jobids in alike.items()
+        ]
         with connections[jobs.db].cursor() as cursor:
-            cursor.execute(sql, _arrays(map(_hold_of, held)))
+            cursor.execute(sql, _columns(groups))
             return {row[0] for row in cursor.fetchall()}
 
     def _leave_and_keep(

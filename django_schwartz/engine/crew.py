@@ -107,26 +107,30 @@ class Crew:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        stop_this, upkeep = partial(interrupt, threading.get_ident()), Upkeep(self._aliases)
+        begin = partial(self._holds.begin, interrupt=partial(interrupt, threading.get_ident()))
+        upkeep = Upkeep(self._aliases)
         # To ask Django for a connection takes a while.
         own = {alias: connections[alias] for alias in self._aliases}
         while job := self._next(upkeep):
             connection = own[job.alias]
             try:
-                self._perform(job, connection, stop_this)
+                self._perform(job, connection, begin)
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
-            self._end_transactions(upkeep.opened - {connection})
+            self._leave_no_transaction(upkeep.opened, connection)
             upkeep.tend()
         connections.close_all()
 
     @staticmethod
-    def _end_transactions(others: Iterable[BaseDatabaseWrapper]) -> None:
+    def _leave_no_transaction(
+        opened: Iterable[BaseDatabaseWrapper], tended: BaseDatabaseWrapper
+    ) -> None:
         """Leave none to the next job, beside the one that its performance sees to."""
-        for connection in others:
-            with suppress(AnyDatabaseError):
-                leave_no_transaction(connection)
+        for connection in opened:
+            if connection is not tended:
+                with suppress(AnyDatabaseError):
+                    leave_no_transaction(connection)
 
     def _next(self, upkeep: Upkeep) -> Job | None:
         while self._is_open:
@@ -154,10 +158,9 @@ class Crew:
             upkeep.doubt()
 
     def _perform(
-        self, job: Job, connection: BaseDatabaseWrapper, stop_this: Callable[[], object]
+        self, job: Job, connection: BaseDatabaseWrapper, begin: Callable[[Job], bool]
     ) -> None:
         try:
-            begin = partial(self._holds.begin, job, stop_this)
             worker = registry[job.funcname]
             Performance(job, worker, begin, self._grab_along, connection).run()
         except Overdue:

@@ -94,7 +94,7 @@ class Holds:
         """Add what was grabbed by a lease, which is renewed as long as the terms allow."""
         with self._lock:
             for job in jobs:
-                funcid = job.func_id
+                funcid = vars(job)["func_id"]  # Django looks there, too, but takes a while
                 self._add(job, lease.seconds[funcid], leased_at, terms.seconds[funcid])
 
     def begin(self, job: Job, interrupt: Callable[[], object]) -> bool:
@@ -107,7 +107,7 @@ class Holds:
             return False
         hold.interrupt, hold.begun_at = interrupt, now
         self._begun[id(job)] = hold
-        self._ledger.begin(hold.slot)
+        self._ledger.begun[hold.slot] = True
         return True
 
     def is_performed(self, job: Job) -> bool:
@@ -119,7 +119,7 @@ class Holds:
         hold.begun_at = self._clock()
         known = self._along.get(id(job), [])
         self._along[id(job)] = [*(one for one in known if id(one) in self._holds), other]
-        self._ledger.begin(hold.slot)
+        self._ledger.begun[hold.slot] = True
 
     @property
     def along(self) -> int:
@@ -145,7 +145,7 @@ class Holds:
     def _let_go(self, job: Job) -> None:
         hold = self._holds.get(id(job))
         if hold:
-            self._ledger.end(hold.slot)
+            self._ledger.begun[hold.slot] = False
             if not hold.is_queued:
                 self.drop([job])
 
@@ -177,12 +177,14 @@ class Holds:
 
     def drop(self, jobs: Iterable[Job]) -> None:
         """Forget jobs that are not held any more."""
+        slots: list[int] = []
         with self._lock:
             for job in jobs:
                 hold = self._holds.pop(id(job), None)
                 job.holder = None
                 if hold:
-                    self._ledger.strike(hold.slot)
+                    slots.append(hold.slot)
+            self._ledger.strike(slots)
 
     def lease_ends(self, job: Job) -> float:
         """Until when nobody else can have the job, by our clock; in the past if it is not held."""

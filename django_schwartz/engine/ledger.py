@@ -1,7 +1,7 @@
 """What a process holds, in memory that outlives it: read by the supervisor after a death."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -54,6 +54,8 @@ class Ledger:
 
     def __init__(self, memory: "Buffer", aliases: list[str]) -> None:
         self._memory = memoryview(memory).cast("B").cast("q")
+        #: By slot, whether the job there has begun: set for each job, which a call makes slow.
+        self.begun = self._memory[BEGUN:]
         self._aliases = aliases
         self._places = {alias: place for place, alias in enumerate(aliases)}
         self._free = list(range(HEAD, SIZE, WIDTH))
@@ -116,16 +118,11 @@ class Ledger:
         memory[slot + RENEWED] = memory[slot + LEASE]
         memory[slot + LEASE] = lease
 
-    def begin(self, slot: int) -> None:
-        self._memory[slot + BEGUN] = True
-
-    def end(self, slot: int) -> None:
-        self._memory[slot + BEGUN] = False
-
-    def strike(self, slot: int) -> None:
-        """Note that the job is not held any more."""
-        self._memory[slot + JOBID] = 0
-        self._free.append(slot)
+    def strike(self, slots: Sequence[int]) -> None:
+        """Note that the jobs there are not held any more."""
+        for slot in slots:
+            self._memory[slot + JOBID] = 0
+        self._free += slots
 
     def entries(self) -> Iterator[Entry]:
         for slot in range(HEAD, SIZE, WIDTH):

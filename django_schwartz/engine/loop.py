@@ -90,7 +90,7 @@ class Loop:
     async def _perform(self, job: Job) -> None:
         task: Any = asyncio.current_task()
         stop_this = partial(self._loop.call_soon_threadsafe, task.cancel)
-        begin = partial(self._holds.begin, job, stop_this)
+        begin = partial(self._holds.begin, interrupt=stop_this)
         try:
             await perform_async(job, begin=begin, grab_along=self._grab_along)
         except Exception:

@@ -31,7 +31,8 @@ class ArgValue:
         value = attributes["arg"] if "arg" in attributes else _at_hand(instance)
         if isinstance(value, bytes):
             attributes.setdefault("arg_as_read", value)
-            attributes["arg"] = value = decode_arg(value, arg_format_of(instance))
+            worker = registry.get(instance.funcname)
+            attributes["arg"] = value = decode_arg(value, worker.arg_format)
         return value
 
     def __set__(self, instance: HasArg, value: object) -> None:
@@ -51,6 +52,8 @@ class ArgField(models.BinaryField):  # type: ignore[type-arg]
         setattr(cls, name, ArgValue())
 
     def from_db_value(self, value: Any, *args: object) -> bytes | None:
+        if type(value) is bytes:
+            return value
         if isinstance(value, str | int | float):  # SQLite keeps whatever SQL put there
             return str(value).encode()
         return None if value is None else bytes(value)

@@ -20,7 +20,7 @@ from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
 from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.models.stored import StoredJob
-from django_schwartz.transactions import Certain, Tentative
+from django_schwartz.transactions import CERTAIN, Certain, Tentative
 from django_schwartz.worker import make_current, registry
 
 logger = logging.getLogger("django_schwartz")
@@ -338,11 +338,11 @@ class Job(StoredJob):
         return registry.get(self.funcname).policy(name, *args)
 
     def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
-        if self.is_lost or self._is_too_late_for(outcome):
+        if self.is_lost or (self._settled and self._is_too_late_for(outcome)):
             return False
         self._ended, self._said, self.result = time.monotonic(), outcome, result
         if self.holder and self.holder.record(self, outcome):
-            self._settled = Certain()
+            self._settled = CERTAIN
             return True
         self.did_something = recorded = self.record(outcome)
         return recorded

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.db import Error as AnyDatabaseError
@@ -83,7 +83,7 @@ class Outcome:
     def is_crash(self) -> bool:
         return self.verdict is Verdict.CRASHED
 
-    @property
+    @cached_property
     def is_departure(self) -> bool:
         """Whether the job leaves the queue, and that is all."""
         return self.exit_status is not None and self.retries is None and not self.children

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.base import ModelState
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact, GreaterThanOrEqual
 from django.dispatch import Signal
@@ -28,6 +27,7 @@ from django_schwartz.exceptions import UnseenRow
 from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
 from django_schwartz.models.funcmap import FuncMap
+from django_schwartz.models.quick import QuickState
 from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
 from django_schwartz.wakeup import announce_dispatch, announce_release
 
@@ -158,10 +158,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         if not rows:
             return []
         shared, each = self._read_columns(cursor.description, zip(*rows, strict=True))
-        funcids = each.get("func_id") or [shared["func_id"]] * len(rows)
+        funcids = each.get("func_id") or [shared["func_id"]]
         funcnames = FuncMap.objects.names_of(set(funcids), using=self.db)
-        each["_funcname"] = [funcnames[funcid] for funcid in funcids]
-        return self._made_of(shared, each)
+        if len(funcnames) == 1:
+            [shared["_funcname"]] = funcnames.values()
+        else:
+            each["_funcname"] = [funcnames[funcid] for funcid in funcids]
+        return self._made_of(shared, each, len(rows))
 
     def _read_columns(
         self, description: Iterable[Any], columns: Iterable[Sequence[Any]]
@@ -174,23 +177,27 @@ class JobQuerySet(models.QuerySet["Job"]):
         for about, values in zip(description, columns, strict=True):
             field = fields.get(about[0])
             name = field.attname if field else about[0]
-            is_mutable = isinstance(field, models.JSONField)
+            is_mutable = isinstance(field, models.JSONField) and values[0] is not None
             if values.count(values[0]) == len(values) and not is_mutable:
                 [shared[name]] = _read(values[:1], field, connection)
             else:
                 each[name] = _read(values, field, connection)
         return shared, each
 
-    def _made_of(self, shared: dict[str, Any], each: dict[str, Sequence[Any]]) -> "list[Job]":
+    def _made_of(
+        self, shared: dict[str, Any], each: dict[str, Sequence[Any]], count: int
+    ) -> "list[Job]":
         """Jobs that have the shared attributes all, and of each of the others the next value."""
-        model, using, names, jobs = self.model, self.db, tuple(each), []
-        for values in zip(*each.values(), strict=True):
+        model, using, jobs = self.model, self.db, []
+        for _ in range(count):
             job = model.__new__(model)
             job.__dict__ = attributes = shared.copy()
-            attributes.update(zip(names, values, strict=True))
-            attributes["_state"] = state = ModelState()
+            attributes["_state"] = state = QuickState()
             state.adding, state.db = False, using
             jobs.append(job)
+        for name, values in each.items():
+            for job, value in zip(jobs, values, strict=True):
+                job.__dict__[name] = value
         return jobs
 
     def seconds_until_due(self, funcids: Iterable[int], *, at_most: int) -> float:

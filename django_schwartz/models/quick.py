@@ -8,6 +8,21 @@ from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
 
+#: Django's ModelState without its end, which makes what it empties: half as long as all else.
+QuickState: Any = type(
+    "QuickState",
+    (),
+    {
+        "__module__": __name__,
+        **{
+            name: value
+            for name, value in vars(ModelState).items()
+            if name not in ("__del__", "__dict__", "__weakref__", "__module__")
+        },
+    },
+)
+
+
 class QuicklyMade(models.Model):
     """For a model that is made by the thousand.
 
@@ -27,7 +42,7 @@ class QuicklyMade(models.Model):
             super().__init__(*args, **kwargs)
             return
         attributes = self.__dict__
-        attributes["_state"] = ModelState()
+        attributes["_state"] = QuickState()
         attributes.update(recipe.defaults)
         attributes.update(kwargs)
         for name, attribute in self.quick_properties.items():

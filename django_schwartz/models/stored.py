@@ -149,7 +149,10 @@ class StoredJob(QuicklyMade):
         for lease, release in self._released:
             if not release.holds:
                 return lease
-        return _lease_of(self.grabbed_until)
+        try:
+            return unix_seconds(self.grabbed_until or 0)
+        except (TypeError, ValueError, OverflowError):  # its worker made it something else
+            return 0
 
     def begin_renewal(self, seconds: int) -> None:
         """Note that the lease is about to be made that much longer."""
@@ -191,11 +194,3 @@ class StoredJob(QuicklyMade):
         """Take the place of the queued job that has this job's uniqkey."""
         self.jobid, self.func_id, self.is_duplicate = jobid, funcid, True
         self._state.db, self._state.adding = using, False
-
-
-def _lease_of(grabbed_until: Any) -> int:
-    """In UNIX seconds. What a worker made of it that is no moment is no lease."""
-    try:
-        return unix_seconds(grabbed_until or 0)
-    except (TypeError, ValueError, OverflowError):
-        return 0

@@ -45,9 +45,9 @@ def test_a_renewed_lease_may_be_the_old_or_the_new(ledger, read):
 def test_a_job_has_begun_until_it_ends(ledger, read):
     slot = ledger.enter(7, "one", 1, 100)
 
-    ledger.begin(slot)
+    ledger.begun[slot] = True
     begun = [entry.has_begun for entry in read()]
-    ledger.end(slot)
+    ledger.begun[slot] = False
 
     assert begun == [True]
     assert [entry.has_begun for entry in read()] == [False]
@@ -56,9 +56,9 @@ def test_a_job_has_begun_until_it_ends(ledger, read):
 def test_what_is_struck_is_not_read_and_leaves_its_place_clean(ledger, read):
     slot = ledger.enter(7, "one", 1, 100)
     ledger.renew(slot, 120)
-    ledger.begin(slot)
+    ledger.begun[slot] = True
 
-    ledger.strike(slot)
+    ledger.strike([slot])
     nothing = read()
     again = ledger.enter(8, "one", 2, 200)
 

@@ -163,7 +163,7 @@ def test_a_job_whose_lease_ends_while_its_transaction_begins_is_given_back_rathe
     monkeypatch.setattr(transaction.Atomic, "__enter__", wait_for_the_database)
     holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
 
-    perform(job, begin=lambda: holds.begin(job, lambda: None))
+    perform(job, begin=lambda job: holds.begin(job, lambda: None))
 
     assert begun == []
     assert row_of(job.handle)["grabbed_until"] is None
