@@ -7,7 +7,6 @@ from django.db import models
 from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
-
 #: Django's ModelState without its end, which makes what it empties: half as long as all else.
 QuickState: Any = type(
     "QuickState",

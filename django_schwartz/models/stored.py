@@ -1,6 +1,6 @@
 """A job as the database has it: its columns, its place, and the lease by which it is held."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
