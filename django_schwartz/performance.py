@@ -158,10 +158,6 @@ class Performance:
             raise
         self._conclude(error)
 
-    def _may_begin(self) -> bool:
-        """Whether it is held still, now that all else is done which may have taken a while."""
-        return not self.job.is_lost and self._begin(self.job)
-
     def _conclude(self, error: BaseException | None) -> None:
         """See to it that each job has a verdict, now that the worker is done."""
         if error is not None:
@@ -179,7 +175,7 @@ class Performance:
             return
         if fails_as_unreadable(self.job):
             return
-        if not self._may_begin():
+        if self.job.is_lost or not self._begin(self.job):
             await sync_to_async(self.job.give_back)()
             return
         self.job.begin()
@@ -235,7 +231,8 @@ class Performance:
 
     def _call(self) -> BaseException | None:
         job = self.job
-        if not self._may_begin():
+        # It was held, and all else is done now that may have taken a while.
+        if job.is_lost or not self._begin(job):
             raise NotHeld
         job.begin()
         process = os.getpid()

@@ -15,6 +15,10 @@ from django_schwartz.logs import escaped, log_lines
 
 logger = logging.getLogger("django_schwartz")
 
+#: What is logged of a runtime in seconds that comes to no millisecond, as those of thousands do.
+INSTANT = " in 0.000 s"
+HALF_A_MILLISECOND = 0.000_5
+
 #: A job, the models.Outcome that was recorded of it, and the seconds that it took, if it ran.
 Finished = tuple[Any, Any, float | None]
 
@@ -68,7 +72,10 @@ def _level_of(finished: Finished) -> int:
 
 def _line_of(finished: Finished) -> tuple[object, ...]:
     job, outcome, runtime = finished
-    took = "" if runtime is None else f" in {runtime:.3f} s"
+    if runtime is None:
+        took = ""
+    else:
+        took = INSTANT if runtime < HALF_A_MILLISECOND else f" in {runtime:.3f} s"
     why = f": {printable(outcome.message)}" if outcome.failure and outcome.message else ""
     return _printable_name(job.funcname), job.alias, job.jobid, outcome.verdict, took, why
 

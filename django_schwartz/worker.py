@@ -120,7 +120,7 @@ class Worker:
 
         Worker's own attribute where that is no number either.
         """
-        hook = "get_" + name
+        hook = f"get_{name}"
         if getattr(cls, hook) is getattr(Worker, hook) and cls.__init__ is object.__init__:
             value = getattr(cls, name)  # which is all that Worker's own hooks say
             if type(value) is int and -FOREVER <= value <= FOREVER:

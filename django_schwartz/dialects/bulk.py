@@ -29,9 +29,12 @@ class Bulk:
 
     def __init__(self, jobs: "JobQuerySet", *, now: str, now_us: str, seen: str) -> None:
         self._jobs = jobs
+        # The sequence is looked for once, which takes longer than to count.
         self._reserve = (
-            f"SELECT {now}, {now_us}{seen}, ARRAY(SELECT"
-            " nextval(pg_get_serial_sequence(%s, 'jobid')) FROM generate_series(1, %s))"
+            "WITH counter AS MATERIALIZED ("
+            "SELECT pg_get_serial_sequence(%s, 'jobid')::regclass AS sequence)"
+            f" SELECT {now}, {now_us}{seen},"
+            " ARRAY(SELECT nextval(sequence) FROM counter, generate_series(1, %s))"
         )
 
     def insert(self, rows: Sequence[Row]) -> "list[Inserted | None]":

@@ -118,7 +118,8 @@ class Crew:
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
-            self._leave_no_transaction(upkeep.opened, connection)
+            if len(upkeep.opened) > 1:
+                self._leave_no_transaction(upkeep.opened, connection)
             upkeep.tend()
         connections.close_all()
 

@@ -9,7 +9,7 @@ from django_schwartz.models import Job
 #: Seconds that a grabbed job may wait until somebody is free: what waits longer is given back.
 HOARD_SECONDS = 0.1
 #: Jobs grabbed ahead at the most.
-FAR_AHEAD = 1000
+FAR_AHEAD = 2000
 #: Bytes of args grabbed at once, about.
 BATCH_BYTES = 4_000_000
 

@@ -127,7 +127,8 @@ class Job(StoredJob):
     @property
     def has_verdict(self) -> bool:
         """Whether there is nothing more to say about this attempt."""
-        return self.did_something or self.was_declined or self.is_lost
+        settled = self._settled  # as did_something, at less cost
+        return (settled is not None and settled.holds) or self.was_declined or self.is_lost
 
     @property
     def runtime(self) -> float | None:
@@ -176,7 +177,9 @@ class Job(StoredJob):
 
         The exit status keeps the result, a value that JSON can hold.
         """
-        return self._finish(_completion(self._seconds_kept), result=result)
+        # Not by _policy(), for a call with a list of arguments takes a while.
+        keep_for = registry.get(self.funcname).policy("keep_exit_status_for")
+        return self._finish(_completion(int(keep_for)), result=result)
 
     def replace_with(self, *jobs: "Job") -> bool:
         """Put these jobs into the queue in the place of this one, which is completed.
@@ -327,12 +330,8 @@ class Job(StoredJob):
             self.holder.finish_recording(self)
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
-        keep_for = self._seconds_kept
+        keep_for = int(self._policy("keep_exit_status_for"))
         return Outcome(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
-
-    @property
-    def _seconds_kept(self) -> int:
-        return int(self._policy("keep_exit_status_for"))
 
     def _policy(self, name: str, *args: object) -> float:
         return registry.get(self.funcname).policy(name, *args)

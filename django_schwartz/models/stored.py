@@ -168,7 +168,7 @@ class StoredJob(QuicklyMade):
     @property
     def is_lapsed(self) -> bool:
         """Whether the lease before this one ended with no outcome: its holder died, or was away."""
-        return bool(self.grabbed_by and self.grabbed_by.endswith(LAPSED))
+        return (self.grabbed_by or "").endswith(LAPSED)
 
     def become_released(self) -> None:
         standing = [entry for entry in self._released if entry[1].holds]
@@ -182,13 +182,15 @@ class StoredJob(QuicklyMade):
 
     def become_stored(self, row: Inserted, *, funcid: int, using: str, moments: Moments) -> None:
         """Take what the database made of this job when it was inserted."""
+        attributes, state = self.__dict__, self._state
+        if attributes.get("func_id") != funcid:
+            attributes["func_id"] = funcid  # not by Django's way, which takes a while
+            vars(state).pop("fields_cache", None)
         self.jobid, self.is_duplicate = row.jobid, False
-        if self.func_id != funcid:
-            self.func_id = funcid
         self.insert_time = moments.of_seconds(row.insert_time)
         self.run_after = moments.of_seconds(row.run_after)
         self.dispatched_at = moments.of_microseconds(row.dispatched_at)
-        self._state.db, self._state.adding = using, False
+        state.db, state.adding = using, False
 
     def become_duplicate_of(self, jobid: int, *, funcid: int, using: str) -> None:
         """Take the place of the queued job that has this job's uniqkey."""
