@@ -1,5 +1,7 @@
 """A job is made of a funcname, an arg and columns, in no database yet. After t/05-job-ctor.t."""
 
+import copy
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -144,3 +146,15 @@ def test_a_job_names_itself_by_its_function():
     job = Job(funcname="feedmajor")
 
     assert str(job) == "feedmajor (not dispatched)"
+
+
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda job: pickle.loads(pickle.dumps(job))]
+)
+def test_a_dispatched_job_can_be_copied_and_pickled(client, again):
+    job = Job(funcname="Note", arg=[1, 2])
+    client.dispatch_async(job)
+
+    for one in (again(job), again(again(job))):
+        assert (one.arg, one.funcname, one.func.funcname) == ([1, 2], "Note", "Note")
+        assert one.handle == job.handle

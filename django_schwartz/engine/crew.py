@@ -118,20 +118,17 @@ class Crew:
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
-            if len(upkeep.opened) > 1:
-                self._leave_no_transaction(upkeep.opened, connection)
+            for other in upkeep.opened:
+                if other is not connection:  # which its performance saw to
+                    self._leave_no_transaction(other)
             upkeep.tend()
         connections.close_all()
 
     @staticmethod
-    def _leave_no_transaction(
-        opened: Iterable[BaseDatabaseWrapper], tended: BaseDatabaseWrapper
-    ) -> None:
-        """Leave none to the next job, beside the one that its performance sees to."""
-        for connection in opened:
-            if connection is not tended:
-                with suppress(AnyDatabaseError):
-                    leave_no_transaction(connection)
+    def _leave_no_transaction(connection: BaseDatabaseWrapper) -> None:
+        """Leave none to the next job, if the database can be had."""
+        with suppress(AnyDatabaseError):
+            leave_no_transaction(connection)
 
     def _next(self, upkeep: Upkeep) -> Job | None:
         while self._is_open:

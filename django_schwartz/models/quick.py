@@ -7,7 +7,8 @@ from django.db import models
 from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
-#: Django's ModelState without its end, which makes what it empties: half as long as all else.
+#: Django's ModelState but for its `__del__`, which in Django 6.1 makes a cache only to empty it: in
+#: half the time that all else of an instance takes.
 QuickState: Any = type(
     "QuickState",
     (),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from django_schwartz.engine.lane import HOARD_SECONDS, Lane
+from django_schwartz.engine.lane import FAR_AHEAD, HOARD_SECONDS, Lane
 from django_schwartz.models import Job
 
 
@@ -107,7 +107,7 @@ def test_it_grabs_further_ahead_as_long_as_batches_are_quick_and_no_further(lane
 
     assert queue.limits == sorted(queue.limits)
     assert queue.limits[3] > 4
-    assert 900 < queue.limits[-1] <= 1004
+    assert FAR_AHEAD - 100 < queue.limits[-1] <= FAR_AHEAD + crew.size
 
 
 def test_it_grabs_less_far_ahead_when_batches_are_slow(lane, queue, crew, now):
