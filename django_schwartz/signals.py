@@ -75,7 +75,7 @@ def _line_of(finished: Finished) -> tuple[object, ...]:
     if runtime is None:
         took = ""
     else:
-        took = INSTANT if runtime < HALF_A_MILLISECOND else f" in {runtime:.3f} s"
+        took = INSTANT if 0 <= runtime < HALF_A_MILLISECOND else f" in {runtime:.3f} s"
     why = f": {printable(outcome.message)}" if outcome.failure and outcome.message else ""
     return _printable_name(job.funcname), job.alias, job.jobid, outcome.verdict, took, why
 

@@ -118,7 +118,7 @@ class Crew:
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
-            for other in upkeep.opened:
+            for other in tuple(upkeep.opened):  # it may grow: receivers open connections, too
                 if other is not connection:  # which its performance saw to
                     self._leave_no_transaction(other)
             upkeep.tend()

@@ -189,6 +189,22 @@ def test_it_grabs_no_more_than_it_is_allowed(lane, queue, crew):
     assert lane.fill(0) == []
 
 
+@pytest.mark.parametrize("arg", [b"5", b"true", b"[1, 2]", None])
+def test_args_that_a_receiver_has_read_are_as_large_as_before(lane, queue, crew, now, arg):
+    queue.arg = arg
+    poll = queue.poll
+
+    def read(limit):
+        jobs = poll(limit)
+        for job in jobs:
+            job.arg  # noqa: B018 - it is decoded then
+        return jobs
+
+    queue.poll = read
+
+    assert len(work(lane, crew, now, seconds=0.01)) == crew.size
+
+
 def test_large_args_are_grabbed_in_small_batches(lane, queue, crew, now):
     queue.arg = b'"' + b"x" * 500_000 + b'"'
 

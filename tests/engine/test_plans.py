@@ -5,7 +5,9 @@ import re
 import pytest
 from django.db import connections, transaction
 
-from django_schwartz.models import FuncMap, Job
+from django_schwartz.models import FuncMap, Job, Outcome, Settlement
+from django_schwartz.models.outcome import Verdict
+from django_schwartz.models.outcome import settle_together as leave
 
 pytestmark = pytest.mark.only_on("sqlite", "postgresql")
 
@@ -90,6 +92,22 @@ def test_a_look_for_levels_reads_the_index_in_its_order(database, funcids, plans
 
     assert_reads_the_index(plan, database)
     assert len(levels) == 5 * FUNCTIONS
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("holds", [1, 30, 300], ids="{} kinds of holds".format)
+def test_what_a_batch_leaves_is_found_by_its_numbers(database, funcids, plans, holds):
+    jobs = list(Job.objects.using(database).order_by("pk")[:1000])
+    for number, job in enumerate(jobs):
+        job.grabs = 1 + number % holds
+    Job.objects.using(database).bulk_update(jobs, ["grabs"])
+    done = Outcome(verdict=Verdict.COMPLETED, exit_status=0)
+    gone = set()
+
+    [plan] = plans(lambda: gone.update(leave(database, [Settlement(job, done) for job in jobs])))
+
+    assert gone == {job.jobid for job in jobs}
+    assert not re.search(rf"Seq Scan on {Job._meta.db_table}\b", plan), plan
 
 
 def assert_reads_the_index(plan, database):
