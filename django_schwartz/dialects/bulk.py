@@ -31,10 +31,10 @@ class Bulk:
         self._jobs = jobs
         # The sequence is looked for once, which takes longer than to count.
         self._reserve = (
+            f"SELECT {now}, {now_us}{seen}, ARRAY("
             "WITH counter AS MATERIALIZED ("
             "SELECT pg_get_serial_sequence(%s, 'jobid')::regclass AS sequence)"
-            f" SELECT {now}, {now_us}{seen},"
-            " ARRAY(SELECT nextval(sequence) FROM counter, generate_series(1, %s))"
+            " SELECT nextval(sequence) FROM counter, generate_series(1, %s))"
         )
 
     def insert(self, rows: Sequence[Row]) -> "list[Inserted | None]":
