@@ -4,6 +4,7 @@ Makes a virtual environment for the harness, beside those of the peers, and beco
 Any Python 3 can read this file; the session and the peers need 3.12 or newer.
 """
 
+import glob
 import os
 import subprocess
 import sys
@@ -24,7 +25,9 @@ def main(arguments: "list[str]") -> None:
 
 
 def new_enough_python() -> str:
-    for name in (sys.executable, *NAMES):
+    pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+    of_pyenv = glob.glob(os.path.join(pyenv, "versions", "3.*", "bin", "python"))
+    for name in (sys.executable, *NAMES, *sorted(of_pyenv, reverse=True)):
         if succeeds(name, "-c", "import sys; sys.exit(sys.version_info < (3, 12))"):
             return name
     return sys.exit("Python 3.12 or newer is needed: the newest Django asks for it.")
