@@ -1,8 +1,6 @@
 """This project, from the checkout."""
 
-import subprocess
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from benchmarks.peers.django_peer import DjangoPeer
@@ -31,10 +29,7 @@ class DjangoSchwartz(DjangoPeer):
         return {"django_schwartz": version, **super().versions()}
 
     def worker(self, variant: str, processes: int) -> list[list[str]]:
-        command = self.manage("runschwartz", *OPTIONS[variant])
-        if has_supervisor(self.bin("python")):
-            return [[*command, f"--processes={processes}"]]
-        return [command] * processes
+        return [self.manage("runschwartz", *OPTIONS[variant], f"--processes={processes}")]
 
     def reset(self) -> None:
         from django.core.management import call_command
@@ -59,10 +54,3 @@ class DjangoSchwartz(DjangoPeer):
         from django_schwartz.client import TheSchwartz
 
         TheSchwartz().dispatch_async("Note", number)
-
-
-@cache
-def has_supervisor(python: str) -> bool:
-    """Tell whether `runschwartz` starts processes itself."""
-    command = [python, "-m", "django", "runschwartz", "--help"]
-    return "--threads" in subprocess.run(command, capture_output=True, text=True).stdout
