@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from inspect import iscoroutine
+from types import CoroutineType
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -239,18 +239,16 @@ class Performance:
         try:
             self.is_in_user_code = True
             work: object = self.worker().work(job)
-            if work is not None and iscoroutine(work):
+            if isinstance(work, CoroutineType):
                 self._run_in_a_loop(work)
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
-            if os.getpid() != process:
-                end_fork(error)
+            end_fork_of(process, error)
             return error
         finally:
             self.is_in_user_code = False
-        if os.getpid() != process:
-            end_fork(None)
+        end_fork_of(process, None)
         return None
 
     def _run_in_a_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -334,8 +332,10 @@ def fails_as_crashed(job: Job) -> bool:
     return False
 
 
-def end_fork(error: BaseException | None) -> None:
-    """End this process, which user code made: it forked, in C perhaps, and came back twice."""
+def end_fork_of(process: int, error: BaseException | None) -> None:
+    """End this process if user code made it: one that forked, in C perhaps, and came back twice."""
+    if os.getpid() == process:
+        return
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from django_schwartz.exceptions import ArgUnreadable
-from django_schwartz.storable import HEADERS_BEGIN, StorableError, freeze, looks_frozen, thaw
+from django_schwartz.storable import StorableError, freeze, looks_frozen, thaw
 
 #: How a worker's args are stored: JSON text; Perl's Storable, for Perl workers; or bytes as they
 #: are.
@@ -98,7 +98,7 @@ def decode_arg(stored: bytes | None, arg_format: str = "json") -> object:
     """
     if stored is None or arg_format == "raw":
         return stored
-    if stored[:1] in HEADERS_BEGIN and looks_frozen(stored):
+    if looks_frozen(stored):
         return _decode_storable(stored)
     return _decode_json(stored)
 

@@ -25,9 +25,6 @@ _HEADER = re.compile(
     rb"\x05[\x02-\x0c]|\x04[\x02-\x0c](%s)[\x04\x08]{3}\x08" % b"|".join(_INTEGERS)
 )
 
-#: The first byte of either, with which no JSON begins.
-HEADERS_BEGIN = (b"\x05", b"\x04")
-
 #: Network order, minor 5: the oldest with UTF-8 keys, and the newest that Perl 5.8.0 knows.
 _WRITTEN_HEADER = b"\x05\x05"
 

@@ -31,8 +31,7 @@ class ArgValue:
         value = attributes["arg"] if "arg" in attributes else _at_hand(instance)
         if isinstance(value, bytes):
             attributes.setdefault("arg_as_read", value)
-            worker = registry.get(instance.funcname)
-            attributes["arg"] = value = decode_arg(value, worker.arg_format)
+            attributes["arg"] = value = decode_arg(value, arg_format_of(instance))
         return value
 
     def __set__(self, instance: HasArg, value: object) -> None:

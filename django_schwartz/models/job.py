@@ -127,8 +127,7 @@ class Job(StoredJob):
     @property
     def has_verdict(self) -> bool:
         """Whether there is nothing more to say about this attempt."""
-        settled = self._settled  # as did_something, at less cost
-        return (settled is not None and settled.holds) or self.was_declined or self.is_lost
+        return self.did_something or self.was_declined or self.is_lost
 
     @property
     def runtime(self) -> float | None:
@@ -177,9 +176,7 @@ class Job(StoredJob):
 
         The exit status keeps the result, a value that JSON can hold.
         """
-        # Not by _policy(), for a call with a list of arguments takes a while.
-        keep_for = registry.get(self.funcname).policy("keep_exit_status_for")
-        return self._finish(_completion(int(keep_for)), result=result)
+        return self._finish(_completion(self._seconds_kept), result=result)
 
     def replace_with(self, *jobs: "Job") -> bool:
         """Put these jobs into the queue in the place of this one, which is completed.
@@ -330,14 +327,19 @@ class Job(StoredJob):
             self.holder.finish_recording(self)
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
-        keep_for = int(self._policy("keep_exit_status_for"))
+        keep_for = self._seconds_kept
         return Outcome(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
+
+    @property
+    def _seconds_kept(self) -> int:
+        # Not by _policy(): to call with a list of arguments takes as long as all of this.
+        return int(registry.get(self.funcname).policy("keep_exit_status_for"))
 
     def _policy(self, name: str, *args: object) -> float:
         return registry.get(self.funcname).policy(name, *args)
 
     def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
-        if self.is_lost or (self._settled and self._is_too_late_for(outcome)):
+        if self.is_lost or self._is_too_late_for(outcome):
             return False
         self._ended, self._said, self.result = time.monotonic(), outcome, result
         if self.holder and self.holder.record(self, outcome):

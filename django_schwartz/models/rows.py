@@ -54,20 +54,19 @@ def _checked_values(job: "Job", max_arg_bytes: int) -> tuple[Any, ...]:
     """What an insert of the job writes, but for its funcid."""
     arg = checked_arg(job, max_arg_bytes)
     run_after, scheduled_for = _times_of(job)
-    uniqkey, coalesce, queue_name, meta = job.uniqkey, job.coalesce, job.queue_name, job.meta
     return (
         _checked_jobid(job.jobid) if job._state.adding else None,
         arg,
-        None if uniqkey is None else checked_name("uniqkey", uniqkey),
+        checked_name("uniqkey", job.uniqkey),
         None,
         run_after,
         0,
         _checked_priority(job.priority),
-        None if coalesce is None else checked_name("coalesce", coalesce),
+        checked_name("coalesce", job.coalesce),
         None,
         scheduled_for,
-        None if queue_name is None else checked_name("queue_name", queue_name),
-        None if meta is None else _checked_meta(meta, max_arg_bytes),
+        checked_name("queue_name", job.queue_name),
+        _checked_meta(job.meta, max_arg_bytes),
     )
 
 
