@@ -1,7 +1,6 @@
 """PostgreSQL."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -94,12 +93,9 @@ class PostgreSQL(OneStatement):
                     AS alike(jobids, grabs, lease, renewed)
                 LIMIT %s
             ) AS held WHERE {_is_still("held")} RETURNING job.jobid"""
-        alike: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
-        for job in held:
-            alike[job.grabs, job.leases].append(job.jobid)
         groups = [
-            (f"{{{','.join(map(str, jobids))}}}", grabs, leases[0], leases[-1])
-            for (grabs, leases), jobids in alike.items()
+            (_array(jobids), grabs, leases[0], leases[-1])
+            for (grabs, leases), jobids in jobs.alike(held).items()
         ]
         with connections[jobs.db].cursor() as cursor:
             cursor.execute(sql, [*_columns(groups), len(held)])
@@ -188,8 +184,13 @@ def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
 
 
 def _arrays(rows: Iterable[tuple[int, ...]]) -> list[str]:
-    """The columns of rows of numbers as arrays' text, which psycopg takes longer to make."""
-    return [f"{{{','.join(map(str, column))}}}" for column in zip(*rows, strict=True)]
+    """The columns of rows of numbers as arrays' text."""
+    return [_array(column) for column in zip(*rows, strict=True)]
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """An array's text, which psycopg takes longer to make."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def _is_still(held: str) -> str:

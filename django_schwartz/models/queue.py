@@ -108,14 +108,19 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def held(self, jobs: "Iterable[HeldJob]") -> "JobQuerySet":
         """Those of the jobs that nobody grabbed, released or settled since they were read."""
-        leases: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
-        for job in jobs:
-            leases[job.grabs, job.leases].append(job.jobid)
         is_held = models.Q(pk__in=[])
-        for (grabs, untils), jobids in leases.items():
-            for until in untils:
-                is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until=until)
+        for (grabs, leases), jobids in self.alike(jobs).items():
+            for lease in leases:
+                is_held |= models.Q(pk__in=jobids, grabs=grabs, grabbed_until=lease)
         return self.filter(is_held)
+
+    @staticmethod
+    def alike(jobs: "Iterable[HeldJob]") -> dict[tuple[int, tuple[int, ...]], list[int]]:
+        """The numbers of the jobs that are held alike, by their grabs and leases."""
+        jobids: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+        for job in jobs:
+            jobids[job.grabs, job.leases].append(job.jobid)
+        return jobids
 
     # Selection
 
