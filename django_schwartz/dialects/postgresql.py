@@ -204,15 +204,11 @@ def _is_still(held: str) -> str:
     )
 
 
-def _hold_of(job: "Job") -> tuple[int, int, int, int]:
-    leases = job.leases
-    return job.jobid, job.grabs, leases[0], leases[-1]
-
-
 def _leaving_rows(settlements: "Sequence[Settlement]") -> Iterator[tuple[Any, ...]]:
     for job, outcome in settlements:
+        leases = job.leases
         yield (
-            *_hold_of(job),
+            *(job.jobid, job.grabs, leases[0], leases[-1]),
             *(outcome.exit_status, outcome.keep_for),
             *(job.began_at, job.ended_at, job.runtime, job.grabbed_by, job.result_as_json),
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from django_schwartz.models import Job
+from django_schwartz.models.arg import bytes_as_read
 
 #: Seconds that a grabbed job may wait until somebody is free: what waits longer is given back.
 HOARD_SECONDS = 0.1
@@ -130,12 +131,6 @@ class Lane:
             self._ahead = min(2 * self._ahead + self.crew.size, self._furthest)
 
     def _mind_bytes(self, jobs: list[Job]) -> None:
-        size = sum(map(_bytes_of, jobs)) // len(jobs) or 1
+        size = sum(map(bytes_as_read, jobs)) // len(jobs) or 1
         self._furthest = min(FAR_AHEAD, BATCH_BYTES // size)
         self._ahead = min(self._ahead, self._furthest)
-
-
-def _bytes_of(job: Job) -> int:
-    """The size of the arg as it is stored; a receiver of job_grabbed may have decoded it since."""
-    attributes = vars(job)
-    return len(attributes.get("arg_as_read", attributes["arg"]) or b"")

@@ -82,6 +82,12 @@ def arg_as_read(instance: HasArg) -> bytes | None:
     return _encoded(instance, instance.__dict__.get("arg_as_read", value))
 
 
+def bytes_as_read(instance: HasArg) -> int:
+    """The size of the arg that was read from the database, whoever has decoded it since."""
+    attributes = instance.__dict__
+    return len(attributes.get("arg_as_read", attributes["arg"]) or b"")
+
+
 def is_arg_changed(instance: HasArg) -> bool:
     """Whether the arg is another value than was read from the database."""
     attributes = instance.__dict__
