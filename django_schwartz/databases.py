@@ -7,8 +7,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -36,14 +37,6 @@ class Death:
     @property
     def is_sure(self) -> bool:
         return self.seconds != LONG_AGO
-
-
-@dataclass
-class Asked:
-    """What came of a block under failing_over()."""
-
-    #: Whether the connection was cut that had been open before: a new one may serve.
-    was_cut: bool = False
 
 
 class Deaths:
@@ -124,7 +117,8 @@ class Databases:
     def in_random_order(self) -> list[str]:
         """The databases to ask, one after the other."""
         order = list(self.aliases)
-        self._shuffle(order)
+        if len(order) > 1:
+            self._shuffle(order)
         return self._living(order)
 
     def in_home_order(self, funcname: str, uniqkey: str) -> list[str]:
@@ -151,8 +145,9 @@ class Databases:
         # When all are dead, trying is better than refusing unasked.
         return [alias for alias in order if not self.is_dead(alias)] or order
 
-    @contextmanager
-    def failing_over(self, alias: str, *, revives: bool = True) -> Iterator[Asked]:
+    def failing_over(
+        self, alias: str, *, revives: bool = True
+    ) -> AbstractContextManager["Asked", bool | None]:
         """Go on after the block when an error in it says that the database is dead, and note that.
 
         Any other error goes to the caller, and so does every error inside a transaction, or while
@@ -162,33 +157,22 @@ class Databases:
         A connection that was open already and is cut now makes the database suspect only: the next
         to ask makes a new one, and learns more.
         """
-        connection, asked = connections[alias], Asked()
-        driver = connection.connection
-        is_open = may_be_rolled_back(connection)
-        try:
-            with within(self.deadline_seconds, connection):
-                yield asked
-        except Error as error:
-            if is_open or not dialect_of(connection).is_unavailable(connection, error):
-                raise
-            asked.was_cut = was_cut(connection, driver, error)
-            connection.close()
-            if asked.was_cut:
-                self._mark_suspect(alias, error)
-            else:
-                self._mark_dead(alias, error)
-        else:
-            if revives:
-                self._mark_alive(alias)
+        asked = Asked(self, alias, revives=revives)
+        return asked if self.deadline_seconds is None else self._in_time(asked)
 
-    def _mark_dead(self, alias: str, error: Exception) -> None:
+    @contextmanager
+    def _in_time(self, asked: "Asked") -> Iterator["Asked"]:
+        with asked, within(self.deadline_seconds, connections[asked.alias]):
+            yield asked
+
+    def mark_dead(self, alias: str, error: Exception) -> None:
         if self._deaths.note(alias, error) and not self._is_quiet:
             signals.database_died.send_robust(
                 type(self), using=alias, error=error, retry_seconds=self.retry_seconds
             )
         _drop_frames(error)
 
-    def _mark_suspect(self, alias: str, error: Exception) -> None:
+    def mark_suspect(self, alias: str, error: Exception) -> None:
         if self._deaths.suspect(alias, error) and not self._is_quiet:
             logger.info(
                 "a connection to database %r was cut, trying a new one: %s",
@@ -197,7 +181,7 @@ class Databases:
             )
         _drop_frames(error)
 
-    def _mark_alive(self, alias: str) -> None:
+    def mark_alive(self, alias: str) -> None:
         if self._deaths.forget(alias) and not self._is_quiet:
             signals.database_revived.send_robust(type(self), using=alias)
 
@@ -209,6 +193,45 @@ class Databases:
     def _lacks_tables(self, alias: str) -> bool:
         cause = self._deaths.cause(alias)
         return isinstance(cause, Error) and dialect_of(connections[alias]).is_missing_table(cause)
+
+
+class Asked:
+    """A block under failing_over(), which says more of that, and what came of it.
+
+    No generator, which would take longer than much of a dispatch.
+    """
+
+    #: Whether the connection was cut that had been open before: a new one may serve.
+    was_cut = False
+
+    def __init__(self, databases: Databases, alias: str, *, revives: bool) -> None:
+        self.alias = alias
+        self._databases = databases
+        self._revives = revives
+
+    def __enter__(self) -> Self:
+        self._connection = connections[self.alias]
+        self._driver = self._connection.connection
+        self._is_open = may_be_rolled_back(self._connection)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if error is None:
+            if self._revives:
+                self._databases.mark_alive(self.alias)
+            return False
+        if not isinstance(error, Error) or self._is_open or not self._says_dead(error):
+            return False
+        self.was_cut = was_cut(self._connection, self._driver, error)
+        self._connection.close()
+        if self.was_cut:
+            self._databases.mark_suspect(self.alias, error)
+        else:
+            self._databases.mark_dead(self.alias, error)
+        return True
+
+    def _says_dead(self, error: Error) -> bool:
+        return dialect_of(self._connection).is_unavailable(self._connection, error)
 
 
 def checked_aliases(aliases: Iterable[str]) -> list[str]:

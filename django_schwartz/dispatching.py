@@ -1,7 +1,7 @@
 """Dispatching: which database takes the jobs that a client is given, and how they get there."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.db import Error, connections, transaction
@@ -151,7 +151,7 @@ def _store_together(
 def _store_each(
     batches: Batches[Job], alias: str, on_progress: Callable[[int], object] | None
 ) -> list[JobHandle]:
-    queue = JobQuerySet(Job, using=alias)
+    queue = _queue_of(alias)
     handles: list[JobHandle] = []
     for batch in batches:
         if batches.is_spent:  # the others were, before a database was chosen
@@ -161,3 +161,9 @@ def _store_each(
         if on_progress:
             on_progress(len(handles))
     return handles
+
+
+@cache
+def _queue_of(alias: str) -> JobQuerySet:
+    """A queryset that is never evaluated, made once: that takes as long as much of a dispatch."""
+    return JobQuerySet(Job, using=alias)

@@ -158,3 +158,18 @@ def test_a_dispatched_job_can_be_copied_and_pickled(client, again):
     for one in (again(job), again(again(job))):
         assert (one.arg, one.funcname, one.func.funcname) == ([1, 2], "Note", "Note")
         assert one.handle == job.handle
+
+
+def test_a_constructor_of_ones_own_may_set_attributes_first():
+    class Tagged(Job):
+        class Meta:
+            proxy = True
+            app_label = "tests"
+
+        def __init__(self, *args, **kwargs):
+            self.tag = "red"
+            super().__init__(*args, **kwargs)
+
+    job = Tagged(funcname="feedmajor", arg=1)
+
+    assert (job.tag, job.funcname, job.arg) == ("red", "feedmajor", 1)

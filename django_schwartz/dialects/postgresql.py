@@ -31,9 +31,9 @@ KEPT = (
 
 class PostgreSQL(OneStatement):
     # Not now(): that is when the transaction began. Not clock_timestamp(): it changes from row to
-    # row.
-    now = "floor(extract(epoch FROM statement_timestamp()))::bigint"
-    now_us = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+    # row. Not extract(): its decimal takes longer to reckon with, for each row that is compared.
+    now = "floor(date_part('epoch', statement_timestamp()))::bigint"
+    now_us = "(date_part('epoch', statement_timestamp()) * 1000000)::bigint"
     next_jobid = "DEFAULT"
     is_server = True
     deadlines: ClassVar = {"connect_timeout": 10, "tcp_user_timeout": 30_000}  # s, ms

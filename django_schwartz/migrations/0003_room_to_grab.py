@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import migrations
 
-STORAGE = "fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01"
+STORAGE = "fillfactor = 40, autovacuum_vacuum_scale_factor = 0.01"
 USUAL = "fillfactor, autovacuum_vacuum_scale_factor"
 
 

@@ -20,7 +20,7 @@ class FuncMapManager(models.Manager["FuncMap"]):
 
     def get_or_make(self, funcname: str, *, using: str) -> "FuncMap":
         """The row of a function, made in the caller's transaction when there is none."""
-        known = self._recall(using, funcname)
+        known = self.recall(funcname, using=using)
         return known or self.get_or_make_all([funcname], using=using)[funcname]
 
     def get_or_make_all(self, funcnames: Iterable[str], *, using: str) -> "dict[str, FuncMap]":
@@ -38,7 +38,7 @@ class FuncMapManager(models.Manager["FuncMap"]):
 
     def find(self, funcnames: Iterable[str], *, using: str) -> "dict[str, FuncMap]":
         """The rows of those functions that have one, by funcname. Makes none."""
-        recalled = {name: self._recall(using, name) for name in funcnames}
+        recalled = {name: self.recall(name, using=using) for name in funcnames}
         missing = [name for name, row in recalled.items() if row is None]
         read = {row.funcname: row for row in self._read(missing, using)} if missing else {}
         return {name: row for name, row in {**recalled, **read}.items() if row is not None}
@@ -49,7 +49,7 @@ class FuncMapManager(models.Manager["FuncMap"]):
 
     def names_of(self, funcids: Iterable[int], *, using: str) -> dict[int, str]:
         """The names of functions by number, as name_of. One query at most."""
-        rows = {funcid: self._recall(using, funcid) for funcid in funcids}
+        rows = {funcid: self.recall(funcid, using=using) for funcid in funcids}
         if missing := [funcid for funcid, row in rows.items() if row is None]:
             for row in self.using(using).filter(pk__in=missing):
                 self._remember(row, using)
@@ -62,7 +62,8 @@ class FuncMapManager(models.Manager["FuncMap"]):
         """Forget what is known of one database: its tables were emptied, or are new."""
         self._known = {key: value for key, value in self._known.items() if key[0] != using}
 
-    def _recall(self, using: str, key: str | int) -> "FuncMap | None":
+    def recall(self, key: str | int, *, using: str) -> "FuncMap | None":
+        """The row of a function, by its name or its number, if it is remembered."""
         row, fact = self._known.get((using, key), (None, None))
         return row if fact is not None and fact.holds else None
 

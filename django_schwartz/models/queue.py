@@ -293,10 +293,8 @@ class JobQuerySet(models.QuerySet["Job"]):
             self._hand_to_twins(
                 [(job, row) for job, row, new in zip(jobs, rows, inserted, strict=True) if not new]
             )
-        _tell(
-            signals.job_dispatched,
-            (job for job, new in zip(jobs, inserted, strict=True) if new),
-        )
+            jobs = [job for job, new in zip(jobs, inserted, strict=True) if new]
+        _tell(signals.job_dispatched, jobs)
 
     def _hand_to_twins(self, late: "list[tuple[Job, Row]]") -> None:
         """Give each job the handle of the one that has its uniqkey."""

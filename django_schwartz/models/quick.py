@@ -41,18 +41,16 @@ class QuicklyMade(models.Model):
         if recipe is None or not recipe.takes.issuperset(kwargs) or _is_watched(type(self)):
             super().__init__(*args, **kwargs)
             return
-        attributes = self.__dict__
-        attributes["_state"] = QuickState()
-        attributes.update(recipe.defaults)
-        attributes.update(kwargs)
-        for name, attribute in self.quick_properties.items():
+        for name, attribute in recipe.properties:
             if name in kwargs:
-                attributes[attribute] = attributes.pop(name)
+                kwargs[attribute] = kwargs.pop(name)
+        self.__dict__ = {**vars(self), **recipe.defaults, **kwargs, "_state": QuickState()}
 
 
 class Recipe(NamedTuple):
     defaults: dict[str, Any]
     takes: frozenset[str]
+    properties: tuple[tuple[str, str], ...]
 
 
 @cache
@@ -62,7 +60,8 @@ def _recipe_of(model: type[QuicklyMade]) -> Recipe | None:
     if any(callable(field.default) for field in fields if field.has_default()):
         return None
     defaults = {field.attname: field.get_default() for field in fields}
-    return Recipe(defaults, frozenset({*defaults, *model.quick_properties}))
+    properties = model.quick_properties
+    return Recipe(defaults, frozenset({*defaults, *properties}), tuple(properties.items()))
 
 
 def _is_watched(model: type[QuicklyMade]) -> bool:

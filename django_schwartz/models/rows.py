@@ -1,6 +1,7 @@
 """Jobs as the rows that an insert writes."""
 
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 SECONDS = UnixTimeField()
 MICROSECONDS = UnixMicrosecondField()
+
+#: What a job has that is more than a function and an arg, as most are not.
+_more_of = attrgetter("jobid", "uniqkey", "run_after", "priority", "coalesce", "queue_name", "meta")
+_NOTHING = (None,) * 7
 
 #: The last jobid that may be given: the database goes on counting from it.
 LAST_JOBID = 2**62
@@ -36,11 +41,14 @@ class Rows:
         return (*_checked_values(job, self._max_arg_bytes), self._funcid_of(job))
 
     def _funcid_of(self, job: "Job") -> int:
-        funcid = self._funcids.get(job.funcname)
+        name = job.funcname
+        funcid = self._funcids.get(name)
         if funcid is None:
-            name = _checked_funcname(job)
-            funcid = FuncMap.objects.get_or_make(name, using=self._using).funcid
-            self._funcids[name] = funcid
+            known = type(name) is str and FuncMap.objects.recall(name, using=self._using)
+            function = known or FuncMap.objects.get_or_make(
+                _checked_funcname(job), using=self._using
+            )
+            self._funcids[name] = funcid = function.funcid
         return funcid
 
 
@@ -53,6 +61,8 @@ def check_storable(job: "Job") -> None:
 def _checked_values(job: "Job", max_arg_bytes: int) -> tuple[Any, ...]:
     """What an insert of the job writes, but for its funcid."""
     arg = checked_arg(job, max_arg_bytes)
+    if _more_of(job) == _NOTHING:
+        return (None, arg, None, None, None, 0, 0, None, None, None, None, None)
     run_after, scheduled_for = _times_of(job)
     return (
         _checked_jobid(job.jobid) if job._state.adding else None,
