@@ -157,7 +157,7 @@ def _store_each(
         if batches.is_spent:  # the others were, before a database was chosen
             _check_jobs(batch)
         queue.dispatch(batch)
-        handles += [handle for job in batch if (handle := job.handle) is not None]
+        handles += [JobHandle(alias, job.jobid, job.is_duplicate) for job in batch]
         if on_progress:
             on_progress(len(handles))
     return handles

@@ -41,16 +41,18 @@ class QuicklyMade(models.Model):
         if recipe is None or not recipe.takes.issuperset(kwargs) or _is_watched(type(self)):
             super().__init__(*args, **kwargs)
             return
-        for name, attribute in recipe.properties:
+        attributes = self.__dict__
+        attributes["_state"] = QuickState()
+        attributes.update(recipe.defaults)
+        attributes.update(kwargs)
+        for name, attribute in self.quick_properties.items():
             if name in kwargs:
-                kwargs[attribute] = kwargs.pop(name)
-        self.__dict__ = {**vars(self), **recipe.defaults, **kwargs, "_state": QuickState()}
+                attributes[attribute] = attributes.pop(name)
 
 
 class Recipe(NamedTuple):
     defaults: dict[str, Any]
     takes: frozenset[str]
-    properties: tuple[tuple[str, str], ...]
 
 
 @cache
@@ -60,8 +62,7 @@ def _recipe_of(model: type[QuicklyMade]) -> Recipe | None:
     if any(callable(field.default) for field in fields if field.has_default()):
         return None
     defaults = {field.attname: field.get_default() for field in fields}
-    properties = model.quick_properties
-    return Recipe(defaults, frozenset({*defaults, *properties}), tuple(properties.items()))
+    return Recipe(defaults, frozenset({*defaults, *model.quick_properties}))
 
 
 def _is_watched(model: type[QuicklyMade]) -> bool:
