@@ -44,12 +44,13 @@ class Rows:
         name = job.funcname
         funcid = self._funcids.get(name)
         if funcid is None:
-            known = type(name) is str and FuncMap.objects.recall(name, using=self._using)
-            function = known or FuncMap.objects.get_or_make(
-                _checked_funcname(job), using=self._using
-            )
-            self._funcids[name] = funcid = function.funcid
+            self._funcids[name] = funcid = self._function_of(job, name).funcid
         return funcid
+
+    def _function_of(self, job: "Job", name: Any) -> FuncMap:
+        # What is remembered has a row, and so is a name: there is no need to check it.
+        known = name and isinstance(name, str) and FuncMap.objects.recall(name, using=self._using)
+        return known or FuncMap.objects.get_or_make(_checked_funcname(job), using=self._using)
 
 
 def check_storable(job: "Job") -> None:
