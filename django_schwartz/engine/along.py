@@ -8,7 +8,7 @@ from django_schwartz.dialects import Lease
 from django_schwartz.engine.holds import Holds, shortened
 from django_schwartz.engine.ledger import Ledger
 from django_schwartz.models import Job
-from django_schwartz.performance import Grab
+from django_schwartz.performance import Grab, Overdue
 from django_schwartz.transactions import may_be_rolled_back
 
 #: Jobs of this kind held at a time; those beyond have leases as long as their grab_for.
@@ -30,9 +30,13 @@ class Along:
         short, leased_at = shortened(lease, self._lease_seconds), time.monotonic()
         with self._ledger.open_along(short.number):
             grabbed = grab(short)
-            self._holds.add_grabbed(grabbed, short, terms=lease, leased_at=leased_at)
-            for other in grabbed:
-                self._holds.begin_along(other, job)
+            try:
+                self._holds.add_grabbed(grabbed, short, terms=lease, leased_at=leased_at)
+                for other in grabbed:
+                    self._holds.begin_along(other, job)
+            except Overdue:  # nobody would end them: they come back when their leases end
+                self._holds.drop(grabbed)
+                raise
         return grabbed
 
     def _may_hold(self, job: Job, alias: str) -> bool:

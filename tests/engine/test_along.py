@@ -15,6 +15,7 @@ from django_schwartz.engine.along import MOST, Along
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.settler import Settler
 from django_schwartz.models import Job
+from django_schwartz.performance import Overdue
 from tests.engine.conftest import traces
 from tests.waiting import until
 
@@ -96,6 +97,17 @@ def test_it_is_let_go_when_the_performed_one_ends(holds, performed, grab_along):
     holds.end(performed)
 
     assert (len(holds), holds.along) == (0, 0)
+
+
+def test_it_is_not_held_if_the_performed_one_is_stopped_meanwhile(holds, grab_along, monkeypatch):
+    def stop(other, job):
+        raise Overdue
+
+    monkeypatch.setattr(holds, "begin_along", stop)
+    with pytest.raises(Overdue):
+        grab_along()
+
+    assert len(holds) == 1
 
 
 def test_in_a_transaction_its_lease_is_its_grab_for(client, holds, grab_along, database):
