@@ -13,7 +13,7 @@ class Batches(Generic[T]):
     """Lists of up to BATCH things. No more than one is held of an iterator's."""
 
     def __init__(self, things: Iterable[T]) -> None:
-        self._all = things if isinstance(things, list | Sequence) else None
+        self._all = things if isinstance(things, Sequence) else None
         self._rest = iter(things)
         self.first = list(islice(self._rest, BATCH))
         #: Whether things were taken that cannot be had again.

@@ -198,7 +198,7 @@ class Databases:
 class Asked:
     """A block under failing_over(), which says more of that, and what came of it.
 
-    No generator, which would take longer than much of a dispatch.
+    No generator, which takes nearly twice as long: it is around each dispatch.
     """
 
     #: Whether the connection was cut that had been open before: a new one may serve.

@@ -165,5 +165,5 @@ def _store_each(
 
 @cache
 def _queue_of(alias: str) -> JobQuerySet:
-    """A queryset that is never evaluated, made once: that takes as long as much of a dispatch."""
+    """A queryset that is never evaluated, and so is made but once."""
     return JobQuerySet(Job, using=alias)

@@ -7,10 +7,11 @@ picks one.
 from django_schwartz.dialects.mysql import MySQL
 from django_schwartz.dialects.portable import (
     DIALECTS,
+    FUNCID,
     IDLE_WORKER,
-    INSERTED,
     LAPSED,
     SCOREBOARD,
+    UNIQKEY,
     Dialect,
     Doubt,
     Inserted,
@@ -28,10 +29,11 @@ from django_schwartz.dialects.sqlite import SQLite
 
 __all__ = [
     "DIALECTS",
+    "FUNCID",
     "IDLE_WORKER",
-    "INSERTED",
     "LAPSED",
     "SCOREBOARD",
+    "UNIQKEY",
     "Dialect",
     "Doubt",
     "Inserted",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db import connections
 
 from django_schwartz.dialects.portable import (
-    INSERTED,
+    FUNCID,
     MOST_GRABS,
+    UNIQKEY,
     Dialect,
     Inserted,
     Lease,
@@ -25,8 +26,6 @@ PRIORITY = "COALESCE(job.priority, 0)"
 #: Less than any priority, those included that SQLite keeps though the column has no room for them.
 LEAST_PRIORITY = -(2**62)
 
-#: Where these are in a row.
-FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 #: After the last number that fits the column comes the first again.
 NEXT_GRAB = f"grabs %% {MOST_GRABS} + 1"
 
@@ -167,8 +166,6 @@ class OneStatement(Dialect):
 
 def in_order_of(rows: Sequence[Row], returned: Sequence[Row]) -> list[Inserted | None]:
     """Match what came back to what was inserted: by uniqkey where there is one, else by turn."""
-    if len(rows) == len(returned) == 1:
-        return [Inserted(*returned[0][2:])]
     keyed = {tuple(row[:2]): Inserted(*row[2:]) for row in returned if row[1] is not None}
     unkeyed = iter([Inserted(*row[2:]) for row in returned if row[1] is None])
     return [

@@ -46,6 +46,8 @@ INSERTED = (
     "meta",
     "funcid",
 )
+#: Where these are in a row.
+FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 #: The table of the worker processes, and SQL for whether one of them waits to be told of new jobs.
 SCOREBOARD = "django_schwartz_workerprocess"
 IDLE_WORKER = f"EXISTS (SELECT 1 FROM {SCOREBOARD} WHERE is_idle)"

@@ -14,7 +14,8 @@ from django.dispatch import Signal
 
 from django_schwartz import signals
 from django_schwartz.dialects import (
-    INSERTED,
+    FUNCID,
+    UNIQKEY,
     Inserted,
     Lease,
     Level,
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 INSERT_BATCH = 1000
 #: Looks at a uniqkey whose job keeps leaving the queue between our INSERT and our SELECT.
 DUPLICATE_LOOKS = 10
-
-#: Where these are in a row.
-FUNCID, UNIQKEY = INSERTED.index("funcid"), INSERTED.index("uniqkey")
 
 
 class Moments:

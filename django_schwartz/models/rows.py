@@ -20,8 +20,9 @@ SECONDS = UnixTimeField()
 MICROSECONDS = UnixMicrosecondField()
 
 #: What a job has that is more than a function and an arg, as most are not.
-_more_of = attrgetter("jobid", "uniqkey", "run_after", "priority", "coalesce", "queue_name", "meta")
-_NOTHING = (None,) * 7
+_MORE = ("jobid", "uniqkey", "run_after", "priority", "coalesce", "queue_name", "meta")
+_more_of = attrgetter(*_MORE)
+_NOTHING = (None,) * len(_MORE)
 
 #: The last jobid that may be given: the database goes on counting from it.
 LAST_JOBID = 2**62
