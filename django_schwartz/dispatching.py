@@ -156,8 +156,7 @@ def _store_each(
     for batch in batches:
         if batches.is_spent:  # the others were, before a database was chosen
             _check_jobs(batch)
-        queue.dispatch(batch)
-        handles += [JobHandle(alias, job.jobid, job.is_duplicate) for job in batch]
+        handles += queue.dispatch(batch)
         if on_progress:
             on_progress(len(handles))
     return handles

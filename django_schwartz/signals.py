@@ -45,6 +45,14 @@ def printable(text: object) -> str:
     return escaped(text)
 
 
+def tell(signal: Signal, jobs: Iterable[Any]) -> None:
+    """Send the signal of each of the jobs."""
+    for job in jobs:
+        if not signal.has_listeners(type(job)):
+            break
+        signal.send_robust(type(job), job=job)
+
+
 def tell_finished(finished: Iterable[Finished]) -> None:
     """Log each of them by a line, and send job_finished of it."""
     finished = list(finished)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import Error as AnyDatabaseError
-from django.db import connections
+from django.db import IntegrityError, connections
 from django.db.models.signals import post_init
 
 from django_schwartz.client import TheSchwartz
@@ -55,7 +55,7 @@ def test_every_column_is_written(client, uniqkeys):
                 funcname="Note",
                 arg={"tab\t": "new\nline \\ 'quote' \u20ac"},
                 uniqkey=uniqkey,
-                coalesce="a\tb\\",
+                coalesce="a\tb\\\r\n",
                 priority=-3,
                 queue_name="slow",
                 meta={"a": ["b\n"]},
@@ -67,7 +67,7 @@ def test_every_column_is_written(client, uniqkeys):
 
     job = handle.job
     assert job.arg == {"tab\t": "new\nline \\ 'quote' \u20ac"}
-    assert (job.coalesce, job.priority, job.queue_name) == ("a\tb\\", -3, "slow")
+    assert (job.coalesce, job.priority, job.queue_name) == ("a\tb\\\r\n", -3, "slow")
     assert job.meta == {"a": ["b\n"]}
     assert job.scheduled_for - job.dispatched_at == timedelta(hours=1)
     assert timedelta(0) <= job.run_after - job.scheduled_for < timedelta(seconds=1)
@@ -80,6 +80,23 @@ def test_many_alike_are_written_as_one_alone(client):
     for name in ("arg", "uniqkey", "coalesce", "priority", "queue_name", "meta", "scheduled_for"):
         assert getattr(one.job, name) == getattr(alone, name)
     assert one.job.grabbed_until == alone.grabbed_until is None
+
+
+@pytest.mark.parametrize("number", [2, 20])
+def test_jobs_that_are_refused_are_as_they_were(client, number):
+    taken = client.dispatch_async("Note").jobid
+    refused = [
+        Job(funcname="Note", jobid=taken, run_after=timedelta(hours=1)) for _ in range(number)
+    ]
+    before = list(map(without_state, refused))
+
+    with pytest.raises(IntegrityError):
+        client.dispatch_jobs(refused)
+
+    assert list(map(without_state, refused)) == before
+    assert {(job.handle, job._state.db, job._state.adding) for job in refused} == {
+        (None, None, True)
+    }
 
 
 def test_an_empty_uniqkey_is_one_too(client):

@@ -3,7 +3,9 @@
 So each row's number is known beforehand, and nothing has to be told of each afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -21,6 +23,11 @@ ARRAYS = {
     "arg": "bytea[]",
     "meta": "jsonb[]",
 }
+#: What COPY would take for its own.
+ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+#: Rows sent at a time, whose args may be large.
+LINES = 100
+
 Columns = dict[str, Sequence[Any]]
 
 
@@ -37,34 +44,36 @@ class Bulk:
             " SELECT nextval(sequence) FROM counter, generate_series(1, %s))"
         )
 
-    def insert(self, rows: Sequence[Row]) -> "list[Inserted | None]":
+    @contextmanager
+    def inserting(self, rows: Sequence[Row]) -> "Iterator[list[Inserted | None]]":
+        """See Dialect.inserting()."""
         with connections[self._jobs.db].cursor() as cursor:
             cursor.execute(self._reserve, [self._jobs.table, len(rows)])
             now, now_us, has_seen_idle, reserved = cursor.fetchone()
             columns = _filled(rows, now, now_us, reserved)
-            kept = self._insert(cursor, columns)
-        pairs = zip(columns["jobid"], columns["run_after"], strict=True)
-        return [
-            Inserted(jobid, now, run_after, now_us, has_seen_idle)
-            if kept is None or jobid in kept
-            else None
-            for jobid, run_after in pairs
-        ]
+            inserted: list[Inserted | None] = [
+                Inserted(jobid, now, run_after, now_us, has_seen_idle)
+                for jobid, run_after in zip(columns["jobid"], columns["run_after"], strict=True)
+            ]
+            has_copy = hasattr(cursor, "copy")  # psycopg 3
+            if has_copy and _is_empty(columns["uniqkey"]):
+                with self._copying(cursor, columns):
+                    yield inserted
+            else:
+                kept = self._unnest(cursor, columns)
+                yield [new if new and new.jobid in kept else None for new in inserted]
 
-    def _insert(self, cursor: CursorWrapper, columns: Columns) -> set[int] | None:
-        """The numbers of the rows that were inserted, or None for all."""
-        has_copy = hasattr(cursor, "copy")  # psycopg 3
-        if has_copy and _is_empty(columns["uniqkey"]):
-            self._copy(cursor, columns)
-            return None
-        return self._unnest(cursor, columns)
-
-    def _copy(self, cursor: Any, columns: Columns) -> None:
+    @contextmanager
+    def _copying(self, cursor: Any, columns: Columns) -> Iterator[None]:
+        """Send the rows. The server inserts most of them at once: while the block goes on."""
         given = {name: values for name, values in columns.items() if not _is_empty(values)}
         sql = f"COPY {self._jobs.table} ({', '.join(given)}) FROM STDIN"
+        lines = map("\t".join, zip(*map(_texts, given.values()), strict=True))
         with connections[self._jobs.db].wrap_database_errors, cursor.copy(sql) as copy:
-            for row in zip(*given.values(), strict=True):
-                copy.write_row(row)
+            while some := list(islice(lines, LINES)):
+                copy.write("\n".join([*some, ""]))
+            cursor.connection.pgconn.flush()
+            yield
 
     def _unnest(self, cursor: CursorWrapper, columns: Columns) -> set[int]:
         arrays = {name: values for name, values in columns.items() if _varies(name, values)}
@@ -96,6 +105,22 @@ def _filled(rows: Sequence[Row], now: int, now_us: int, reserved: Sequence[int])
         now_us + time if type(time) is Later else time for time in columns["scheduled_for"]
     ]
     return columns
+
+
+def _texts(values: Sequence[Any]) -> Iterator[str]:
+    """A column in COPY's words."""
+    is_same = len(set(values)) == 1
+    return repeat(_text(values[0]), len(values)) if is_same else map(_text, values)
+
+
+def _text(value: int | bytes | str | None) -> str:
+    if value is None:
+        return r"\N"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, bytes):
+        return rf"\\x{value.hex()}"
+    return value.translate(ESCAPED)
 
 
 def _is_empty(values: Sequence[Any]) -> bool:

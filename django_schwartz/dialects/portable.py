@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from types import NoneType
@@ -286,6 +287,12 @@ class Dialect:
         any other conflict. Never breaks the caller's transaction.
         """
         return [self._insert_one(jobs, dict(zip(INSERTED, row, strict=True))) for row in rows]
+
+    def inserting(
+        self, jobs: "JobQuerySet", rows: Sequence[Row]
+    ) -> "AbstractContextManager[list[Inserted | None]]":
+        """The same of many rows, which may not be there before the block ends that this begins."""
+        return nullcontext(self.insert(jobs, rows))
 
     def _insert_one(self, jobs: "JobQuerySet", row: dict[str, Any]) -> "Inserted | None":
         sql, params = self._insert_sql(jobs, [list(row.values())])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -140,11 +141,16 @@ class PostgreSQL(OneStatement):
             return {row[0] for row in cursor.fetchall()}
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
-        if len(rows) <= FEW:
-            return self.again(jobs.db, partial(self._insert_few, jobs, rows))
-        return Bulk(jobs, now=self.now, now_us=self.now_us, seen=self.seen).insert(rows)
+        return self.again(jobs.db, partial(self._insert, jobs, rows))
 
-    def _insert_few(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
+    def inserting(
+        self, jobs: "JobQuerySet", rows: Sequence[Row]
+    ) -> "AbstractContextManager[list[Inserted | None]]":
+        if len(rows) <= FEW:
+            return super().inserting(jobs, rows)
+        return Bulk(jobs, now=self.now, now_us=self.now_us, seen=self.seen).inserting(rows)
+
+    def _insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
         sql, params = self._insert_sql(jobs, rows)
         return in_order_of(rows, rows_of(connections[jobs.db], sql, params))
 

@@ -3,33 +3,28 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact, GreaterThanOrEqual
-from django.dispatch import Signal
 
 from django_schwartz import signals
 from django_schwartz.dialects import (
-    FUNCID,
-    UNIQKEY,
-    Inserted,
     Lease,
     Level,
-    Row,
     ServerMicroseconds,
     ServerTime,
     dialect_of,
 )
-from django_schwartz.exceptions import UnseenRow
 from django_schwartz.fields import UnixTimeField
 from django_schwartz.models.columns import Priority
 from django_schwartz.models.funcmap import FuncMap
+from django_schwartz.models.handle import JobHandle
+from django_schwartz.models.insertion import Insertion
 from django_schwartz.models.quick import QuickState
-from django_schwartz.models.rows import MICROSECONDS, SECONDS, Rows
+from django_schwartz.models.rows import Rows
 from django_schwartz.wakeup import announce_dispatch, announce_release
 
 if TYPE_CHECKING:
@@ -37,26 +32,6 @@ if TYPE_CHECKING:
 
 #: Jobs inserted by one statement.
 INSERT_BATCH = 1000
-#: Looks at a uniqkey whose job keeps leaving the queue between our INSERT and our SELECT.
-DUPLICATE_LOOKS = 10
-
-
-class Moments:
-    """Times of the database as Python's, each made once: those of a batch are often the same."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[int, datetime | None] = {}
-        self._microseconds: dict[int, datetime | None] = {}
-
-    def of_seconds(self, seconds: int) -> datetime | None:
-        if seconds not in self._seconds:
-            self._seconds[seconds] = SECONDS.moment(seconds)
-        return self._seconds[seconds]
-
-    def of_microseconds(self, microseconds: int) -> datetime | None:
-        if microseconds not in self._microseconds:
-            self._microseconds[microseconds] = MICROSECONDS.moment(microseconds)
-        return self._microseconds[microseconds]
 
 
 class HeldJob(Protocol):
@@ -262,69 +237,23 @@ class JobQuerySet(models.QuerySet["Job"]):
         dialect = dialect_of(connections[self.db])
         return _told(dialect.grab_levels(self, levels, lease, limit=limit))
 
-    def dispatch(self, jobs: "Sequence[Job]") -> None:
-        """Insert jobs into the queue, by the thousand. Each then has its handle.
+    def dispatch(self, jobs: "Sequence[Job]") -> list[JobHandle]:
+        """Insert jobs into the queue, by the thousand, and give their handles.
 
         A job whose uniqkey is queued already gets the queued job's handle, and `is_duplicate`.
         Raises TypeError or ValueError for a job that cannot be stored, before any is. Opens no
         transaction. Idle workers are woken after the commit.
         """
         rows = list(map(Rows(self.db).row_of, jobs))
-        connection = connections[self.db]
+        handles: list[JobHandle] = []
         began, has_seen_idle = time.monotonic(), False
         for start in range(0, len(jobs), INSERT_BATCH):
             batch = slice(start, start + INSERT_BATCH)
-            inserted = dialect_of(connection).insert(self, rows[batch])
-            self._become_stored(jobs[batch], rows[batch], inserted)
-            has_seen_idle |= any(new is not None and new.has_seen_idle for new in inserted)
-        announce_dispatch(connection, began=began, has_seen_idle=has_seen_idle)
-
-    def _become_stored(
-        self, jobs: "Sequence[Job]", rows: Sequence[Row], inserted: "Sequence[Inserted | None]"
-    ) -> None:
-        """Tell each job what became of its row."""
-        moments, using = Moments(), self.db
-        for job, row, new in zip(jobs, rows, inserted, strict=True):
-            if new is not None:
-                job.become_stored(new, funcid=row[FUNCID], using=using, moments=moments)
-        if None in inserted:
-            self._hand_to_twins(
-                [(job, row) for job, row, new in zip(jobs, rows, inserted, strict=True) if not new]
-            )
-            jobs = [job for job, new in zip(jobs, inserted, strict=True) if new]
-        _tell(signals.job_dispatched, jobs)
-
-    def _hand_to_twins(self, late: "list[tuple[Job, Row]]") -> None:
-        """Give each job the handle of the one that has its uniqkey."""
-        wanted = defaultdict(list)
-        for _, row in late:
-            wanted[row[FUNCID]].append(row[UNIQKEY])
-        found = {
-            (funcid, uniqkey): jobid
-            for funcid, uniqkeys in wanted.items()
-            for uniqkey, jobid in self.filter(func_id=funcid, uniqkey__in=uniqkeys).values_list(
-                "uniqkey", "pk"
-            )
-        }
-        for job, row in late:
-            twin = found.get((row[FUNCID], row[UNIQKEY]))
-            if twin is None:
-                self._hand_to_twin(job, row)
-            else:
-                job.become_duplicate_of(twin, funcid=row[FUNCID], using=self.db)
-
-    def _hand_to_twin(self, job: "Job", row: Row) -> None:
-        """Give the job the handle of the one that has its uniqkey; insert it if that is gone."""
-        funcid, uniqkey = row[FUNCID], row[UNIQKEY]
-        for _ in range(DUPLICATE_LOOKS):
-            twin = self.filter(func_id=funcid, uniqkey=uniqkey).values_list("pk", flat=True).first()
-            if twin is not None:
-                return job.become_duplicate_of(twin, funcid=funcid, using=self.db)
-            [new] = dialect_of(connections[self.db]).insert(self, [row])
-            if new is not None:
-                job.become_stored(new, funcid=funcid, using=self.db, moments=Moments())
-                return _tell(signals.job_dispatched, [job])
-        raise UnseenRow(f"The job that has the uniqkey {uniqkey!r}")
+            insertion = Insertion(self, jobs[batch], rows[batch])
+            handles += insertion.insert()
+            has_seen_idle |= insertion.has_seen_idle
+        announce_dispatch(connections[self.db], began=began, has_seen_idle=has_seen_idle)
+        return handles
 
 
 def _read(values: Sequence[Any], field: Any, connection: BaseDatabaseWrapper) -> Sequence[Any]:
@@ -349,12 +278,5 @@ def _told(grabbed: "list[Job]") -> "list[Job]":
     now = time.monotonic()
     for job in grabbed:
         job.become_grabbed(now)
-    _tell(signals.job_grabbed, grabbed)
+    signals.tell(signals.job_grabbed, grabbed)
     return grabbed
-
-
-def _tell(signal: Signal, jobs: "Iterable[Job]") -> None:
-    for job in jobs:
-        if not signal.has_listeners(type(job)):
-            break
-        signal.send_robust(type(job), job=job)

@@ -11,8 +11,9 @@ from django_schwartz.models.arg import ArgField
 from django_schwartz.models.columns import GrabIndex, NameField, Priority
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.handle import JobHandle
+from django_schwartz.models.insertion import Moments
 from django_schwartz.models.meta import MetaField
-from django_schwartz.models.queue import JobQuerySet, Moments
+from django_schwartz.models.queue import JobQuerySet
 from django_schwartz.models.quick import QuicklyMade
 from django_schwartz.models.rows import SECONDS
 from django_schwartz.transactions import Tentative
