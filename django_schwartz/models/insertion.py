@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
-
 from django_schwartz import signals
-from django_schwartz.dialects import FUNCID, UNIQKEY, Inserted, Row, dialect_of
+from django_schwartz.dialects import FUNCID, UNIQKEY, Dialect, Inserted, Row
 from django_schwartz.exceptions import UnseenRow
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.rows import MICROSECONDS, SECONDS
@@ -22,11 +20,14 @@ DUPLICATE_LOOKS = 10
 
 
 class Insertion:
-    """Inserts jobs of the queue by one statement, or few; `rows` is what it writes of each."""
+    """Inserts jobs by one statement, or few; `rows` is what it writes of each."""
 
-    def __init__(self, queue: "JobQuerySet", jobs: "Sequence[Job]", rows: Sequence[Row]) -> None:
+    def __init__(
+        self, queue: "JobQuerySet", dialect: Dialect, jobs: "Sequence[Job]", rows: Sequence[Row]
+    ) -> None:
         self._queue = queue
         self._using = queue.db
+        self._dialect = dialect
         self._jobs = jobs
         self._rows = rows
         #: Whether a worker is to be told after the commit, as far as was seen.
@@ -36,9 +37,7 @@ class Insertion:
         """Insert the jobs and give their handles; if that fails, they are as they were."""
         before: list[tuple[dict[str, Any], dict[str, Any]]] = []
         try:
-            with dialect_of(connections[self._using]).inserting(
-                self._queue, self._rows
-            ) as inserted:
+            with self._dialect.inserting(self._queue, self._rows) as inserted:
                 # The database may be writing them meanwhile.
                 before = [(vars(job).copy(), vars(job._state).copy()) for job in self._jobs]
                 handles = self._tell_of(inserted)
@@ -49,7 +48,8 @@ class Insertion:
         if None not in inserted:
             signals.tell(signals.job_dispatched, self._jobs)
             return handles
-        self._hand_to_twins([place for place, new in enumerate(inserted) if new is None])
+        told = zip(self._jobs, self._rows, inserted, strict=True)
+        self._hand_to_twins([(job, row) for job, row, new in told if new is None])
         signals.tell(signals.job_dispatched, [job for job in self._jobs if not job.is_duplicate])
         return [JobHandle(self._using, job.jobid, job.is_duplicate) for job in self._jobs]
 
@@ -62,9 +62,8 @@ class Insertion:
                 self.has_seen_idle |= new.has_seen_idle
         return handles
 
-    def _hand_to_twins(self, places: Sequence[int]) -> None:
+    def _hand_to_twins(self, late: "Sequence[tuple[Job, Row]]") -> None:
         """Give each of these jobs the handle of the one that has its uniqkey."""
-        late = [(self._jobs[place], self._rows[place]) for place in places]
         wanted = defaultdict(list)
         for _, row in late:
             wanted[row[FUNCID]].append(row[UNIQKEY])
@@ -89,7 +88,7 @@ class Insertion:
         for _ in range(DUPLICATE_LOOKS):
             if (twin := twins.first()) is not None:
                 return job.become_duplicate_of(twin, funcid=funcid, using=self._using)
-            [new] = dialect_of(connections[self._using]).insert(self._queue, [row])
+            [new] = self._dialect.insert(self._queue, [row])
             if new is not None:
                 self.has_seen_idle |= new.has_seen_idle
                 return job.become_stored(new, funcid=funcid, using=self._using, moments=Moments())

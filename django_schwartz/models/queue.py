@@ -245,14 +245,15 @@ class JobQuerySet(models.QuerySet["Job"]):
         transaction. Idle workers are woken after the commit.
         """
         rows = list(map(Rows(self.db).row_of, jobs))
+        connection = connections[self.db]
         handles: list[JobHandle] = []
         began, has_seen_idle = time.monotonic(), False
         for start in range(0, len(jobs), INSERT_BATCH):
             batch = slice(start, start + INSERT_BATCH)
-            insertion = Insertion(self, jobs[batch], rows[batch])
+            insertion = Insertion(self, dialect_of(connection), jobs[batch], rows[batch])
             handles += insertion.insert()
             has_seen_idle |= insertion.has_seen_idle
-        announce_dispatch(connections[self.db], began=began, has_seen_idle=has_seen_idle)
+        announce_dispatch(connection, began=began, has_seen_idle=has_seen_idle)
         return handles
 
 
