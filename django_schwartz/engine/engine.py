@@ -41,7 +41,7 @@ from django_schwartz.wakeup import Ears
 logger = logging.getLogger("django_schwartz")
 
 #: Jobs held, those included whose outcomes are not recorded yet.
-MOST_HELD = 4000
+MOST_HELD = 8000
 #: Seconds between two looks at jobs that were grabbed ahead, or at what is left to finish.
 LOOK_SECONDS = 0.05
 #: Seconds between two signs of life while all are busy.

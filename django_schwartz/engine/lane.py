@@ -10,7 +10,7 @@ from django_schwartz.models.arg import bytes_as_read
 #: Seconds that a grabbed job may wait until somebody is free: what waits longer is given back.
 HOARD_SECONDS = 0.1
 #: Jobs grabbed ahead at the most.
-FAR_AHEAD = 2000
+FAR_AHEAD = 4000
 #: Bytes of args grabbed at once, about.
 BATCH_BYTES = 4_000_000
 

@@ -19,7 +19,7 @@ WIDTH = 6
 #: Bytes of each.
 NUMBER = ROW.size // WIDTH
 #: Rows: more jobs than one process ever holds.
-ROWS = 8192
+ROWS = 16_384
 #: Grabs at a time that workers make to do jobs along with theirs; more are not noted.
 MOST_ALONG = 61
 #: Numbers before the rows: that of a grab whose reply is not here yet, the time of the last sign of

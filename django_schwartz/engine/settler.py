@@ -22,7 +22,7 @@ from django_schwartz.transactions import may_be_rolled_back
 logger = logging.getLogger("django_schwartz")
 
 #: Outcomes recorded by one statement.
-BATCH = 1000
+BATCH = 2000
 #: Seconds that the database has at least to record a batch.
 LEAST_PATIENCE = 5
 #: Seconds between attempts to record while a database is away.
