@@ -47,7 +47,7 @@ def printable(text: object) -> str:
 
 def tell(signal: Signal, jobs: Iterable[Any]) -> None:
     """Send the signal of each of the jobs."""
-    for job in jobs:
+    for job in jobs if signal.receivers else ():
         if not signal.has_listeners(type(job)):
             break
         signal.send_robust(type(job), job=job)

@@ -51,9 +51,8 @@ def _execute_prepared(
     connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
     preparing = _preparing_cursor_of(connection)
-    cursor = connection.make_cursor(preparing)  # cursor() would make another
-    cursor.execute(sql, params)
-    rows = cursor.fetchall()
+    connection.make_cursor(preparing).execute(sql, params)  # cursor() would make another
+    rows = preparing.fetchall()
     _idle[connection] = preparing
     return [row[:-1] for row in rows]
 
@@ -90,10 +89,11 @@ def _preparing_cursor() -> type[Any]:
     class PreparingCursor(Cursor[Any]):
         def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
             # Nothing is prepared without a threshold. Django's own cursors keep theirs.
-            before, self.connection.prepare_threshold = self.connection.prepare_threshold, 0
+            driver = self.connection
+            before, driver.prepare_threshold = driver.prepare_threshold, 0
             try:
                 return super().execute(query, params, prepare=True, **options)
             finally:
-                self.connection.prepare_threshold = before
+                driver.prepare_threshold = before
 
     return PreparingCursor
