@@ -47,9 +47,7 @@ def printable(text: object) -> str:
 
 def tell(signal: Signal, jobs: Iterable[Any]) -> None:
     """Send the signal of each of the jobs."""
-    for job in jobs if signal.receivers else ():
-        if not signal.has_listeners(type(job)):
-            break
+    for job in jobs if signal.receivers else ():  # asked once, since that takes a while
         signal.send_robust(type(job), job=job)
 
 
@@ -57,9 +55,7 @@ def tell_finished(finished: Iterable[Finished]) -> None:
     """Log each of them by a line, and send job_finished of it."""
     finished = list(finished)
     _log_finished(finished)
-    for job, outcome, runtime in finished:
-        if not job_finished.has_listeners(type(job)):
-            break
+    for job, outcome, runtime in finished if job_finished.receivers else ():
         job_finished.send_robust(type(job), job=job, outcome=outcome, runtime=runtime)
 
 

@@ -1,5 +1,6 @@
 """Many jobs in one dispatch: from iterators of any length, by the thousand, all or none."""
 
+import tracemalloc
 from datetime import timedelta
 
 import pytest
@@ -97,6 +98,20 @@ def test_jobs_that_are_refused_are_as_they_were(client, number):
     assert {(job.handle, job._state.db, job._state.adding) for job in refused} == {
         (None, None, True)
     }
+
+
+@pytest.mark.only_on("postgresql")
+def test_large_args_are_not_put_together(client):
+    large = [Job(funcname="Note", arg=b"x" * 500_000) for _ in range(30)]
+
+    tracemalloc.start()
+    try:
+        client.dispatch_jobs(large)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 10_000_000
 
 
 def test_an_empty_uniqkey_is_one_too(client):

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from django.db import OperationalError, connections, transaction
+from django.test.utils import isolate_apps
 
 from django_schwartz import Worker, register, signals
 from django_schwartz.databases import Databases
@@ -112,6 +113,27 @@ def test_each_of_many_jobs_is_told_of(client, recorded):
     handles = client.dispatch_jobs([Job(funcname="Try", arg=n) for n in range(3)])
 
     assert [job.handle for job in recorded["job_dispatched"].jobs] == handles
+
+
+@isolate_apps("django_schwartz")
+def test_a_receiver_of_some_jobs_is_told_of_them_behind_others(client):
+    class Urgent(Job):
+        class Meta:
+            proxy = True
+            app_label = "django_schwartz"
+
+    told = []
+
+    def hear(job, **_):
+        told.append(job.arg)
+
+    signals.job_dispatched.connect(hear, sender=Urgent)
+    try:
+        client.dispatch_jobs([Job(funcname="Try", arg=1), Urgent(funcname="Try", arg=2)])
+    finally:
+        signals.job_dispatched.disconnect(hear, sender=Urgent)
+
+    assert told == [2]
 
 
 def test_a_duplicate_is_not_told_of(client, dialect, recorded):

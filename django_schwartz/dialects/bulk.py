@@ -25,8 +25,8 @@ ARRAYS = {
 }
 #: What COPY would take for its own.
 ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
-#: Rows sent at a time, whose args may be large.
-LINES = 100
+#: Bytes sent at a time, about, and those of a row beside its arg.
+BLOCK_BYTES, ROW_BYTES = 10_000, 100
 
 Columns = dict[str, Sequence[Any]]
 
@@ -69,8 +69,10 @@ class Bulk:
         given = {name: values for name, values in columns.items() if not _is_empty(values)}
         sql = f"COPY {self._jobs.table} ({', '.join(given)}) FROM STDIN"
         lines = map("\t".join, zip(*map(_texts, given.values()), strict=True))
+        size = sum(len(arg or b"") for arg in columns["arg"]) // len(columns["arg"])
+        at_once = BLOCK_BYTES // (ROW_BYTES + size) or 1
         with connections[self._jobs.db].wrap_database_errors, cursor.copy(sql) as copy:
-            while some := list(islice(lines, LINES)):
+            while some := list(islice(lines, at_once)):
                 copy.write("\n".join([*some, ""]))
             cursor.connection.pgconn.flush()
             yield
@@ -119,7 +121,7 @@ def _text(value: int | bytes | str | None) -> str:
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, bytes):
-        return rf"\\x{value.hex()}"
+        return rf"\\x{bytes.hex(value)}"
     return value.translate(ESCAPED)
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from django_schwartz.abilities import Ability
 from django_schwartz.client import TheSchwartz
-from django_schwartz.models import Job, JobQuerySet, Outcome
+from django_schwartz.models import Job, JobHandle, JobQuerySet, Outcome
 from django_schwartz.performance import Performance
 from django_schwartz.signals import job_finished
 from django_schwartz.testing.sandbox import sandboxes
@@ -64,10 +64,11 @@ def inline() -> Iterator[list[Performed]]:
     """
     dispatch, performed = JobQuerySet.dispatch, list[Performed]()
 
-    def dispatch_and_work(queue: JobQuerySet, jobs: Sequence[Job]) -> None:
-        dispatch(queue, jobs)
+    def dispatch_and_work(queue: JobQuerySet, jobs: Sequence[Job]) -> list[JobHandle]:
+        handles = dispatch(queue, jobs)
         if Performance.current() is None:
             performed.extend(work_until_done(using=queue.db))
+        return handles
 
     with patch.object(JobQuerySet, "dispatch", dispatch_and_work):
         yield performed
