@@ -68,7 +68,7 @@ class Bulk:
         """Send the rows. The server inserts most of them at once: while the block goes on."""
         given = {name: values for name, values in columns.items() if not _is_empty(values)}
         sql = f"COPY {self._jobs.table} ({', '.join(given)}) FROM STDIN"
-        lines = map("\t".join, zip(*map(_texts, given.values()), strict=True))
+        lines = map("\t".join, zip(*map(_texts, given, given.values()), strict=True))
         size = sum(len(arg or b"") for arg in columns["arg"]) // len(columns["arg"])
         at_once = BLOCK_BYTES // (ROW_BYTES + size) or 1
         with connections[self._jobs.db].wrap_database_errors, cursor.copy(sql) as copy:
@@ -109,10 +109,9 @@ def _filled(rows: Sequence[Row], now: int, now_us: int, reserved: Sequence[int])
     return columns
 
 
-def _texts(values: Sequence[Any]) -> Iterator[str]:
+def _texts(name: str, values: Sequence[Any]) -> Iterator[str]:
     """A column in COPY's words."""
-    is_same = len(set(values)) == 1
-    return repeat(_text(values[0]), len(values)) if is_same else map(_text, values)
+    return map(_text, values) if _varies(name, values) else repeat(_text(values[0]), len(values))
 
 
 def _text(value: int | bytes | str | None) -> str:
