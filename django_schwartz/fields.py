@@ -33,20 +33,30 @@ Ticks = int | Fraction
 Sql = tuple[str, tuple[Any, ...]]
 
 
+#: The last moment in UTC that was asked for, and its seconds: the jobs of a batch share theirs.
+_last_asked = EPOCH, 0
+
+
 def unix_seconds(value: datetime | float) -> int:
     """Return whole UNIX seconds, rounded up: nothing that waits for them runs early.
 
     A number is UNIX seconds already; a naive datetime is in the current time zone. TypeError for
     anything else.
     """
-    if isinstance(value, datetime) and value.tzinfo is UTC:
-        return _seconds_of(value)
-    return math.ceil(exact_ticks(value, tick=SECOND))
+    global _last_asked
+    moment, seconds = _last_asked
+    if value is moment:
+        return seconds
+    if not isinstance(value, datetime) or value.tzinfo is not UTC:
+        return math.ceil(exact_ticks(value, tick=SECOND))
+    seconds = _seconds_of(value)
+    _last_asked = value, seconds
+    return seconds
 
 
 @lru_cache(maxsize=1024)
 def _seconds_of(moment: datetime) -> int:
-    """The same for a moment in UTC: the jobs of a batch share theirs."""
+    """The same for a moment in UTC: a batch may have two."""
     return math.ceil(exact_ticks(moment, tick=SECOND))
 
 

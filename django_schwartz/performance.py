@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from types import CoroutineType
-from typing import Any
+from typing import Any, NoReturn
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import Error as AnyDatabaseError
@@ -119,6 +119,7 @@ class Performance:
         connection: BaseDatabaseWrapper | None = None,
     ) -> None:
         self.job = self.current_job = job
+        job.worker = worker
         self._begin = begin
         self._grab_along = grab_along
         self._connection = connection
@@ -244,11 +245,13 @@ class Performance:
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
-            end_fork_of(process, error)
+            if os.getpid() != process:
+                end_fork(error)
             return error
         finally:
             self.is_in_user_code = False
-        end_fork_of(process, None)
+        if os.getpid() != process:
+            end_fork(None)
         return None
 
     def _run_in_a_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -332,10 +335,8 @@ def fails_as_crashed(job: Job) -> bool:
     return False
 
 
-def end_fork_of(process: int, error: BaseException | None) -> None:
-    """End this process if user code made it: one that forked, in C perhaps, and came back twice."""
-    if os.getpid() == process:
-        return
+def end_fork(error: BaseException | None) -> NoReturn:
+    """End this process, which user code made: it forked, in C perhaps, and came back twice."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

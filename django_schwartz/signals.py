@@ -4,7 +4,7 @@ Every signal is sent with `send_robust`: a receiver that raises changes nothing.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -51,9 +51,8 @@ def tell(signal: Signal, jobs: Iterable[Any]) -> None:
         signal.send_robust(type(job), job=job)
 
 
-def tell_finished(finished: Iterable[Finished]) -> None:
+def tell_finished(finished: Sequence[Finished]) -> None:
     """Log each of them by a line, and send job_finished of it."""
-    finished = list(finished)
     _log_finished(finished)
     for job, outcome, runtime in finished if job_finished.receivers else ():
         job_finished.send_robust(type(job), job=job, outcome=outcome, runtime=runtime)

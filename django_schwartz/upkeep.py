@@ -15,7 +15,7 @@ class Upkeep:
         self._kept = kept
         self._thread = get_ident()
         # Not asked for at each turn, which takes longer than to perform a small job.
-        self.opened = set(connections.all(initialized_only=True))
+        self.opened = tuple(connections.all(initialized_only=True))
         connection_created.connect(self._note)
 
     def tend(self) -> None:
@@ -33,5 +33,5 @@ class Upkeep:
                 connection.health_check_done = False  # type: ignore[attr-defined]
 
     def _note(self, connection: BaseDatabaseWrapper, **_: object) -> None:
-        if get_ident() == self._thread:
-            self.opened.add(connection)
+        if get_ident() == self._thread and connection not in self.opened:
+            self.opened += (connection,)  # another tuple: somebody may be going through this one

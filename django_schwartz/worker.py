@@ -120,8 +120,8 @@ class Worker:
 
         Worker's own attribute where that is no number either.
         """
-        hook = f"get_{name}"
-        if getattr(cls, hook) is getattr(Worker, hook) and cls.__init__ is object.__init__:
+        hook, own = _HOOKS[name]
+        if getattr(cls, hook) is own and cls.__init__ is object.__init__:
             value = getattr(cls, name)  # which is all that Worker's own hooks say
             if type(value) is int and -FOREVER <= value <= FOREVER:
                 return value
@@ -137,6 +137,14 @@ class Worker:
         """Grab the next job of this function for the client. As TheSchwartz::Worker->grab_job."""
         job: Job | None = client.find_job_for_workers([cls])
         return job
+
+
+#: By policy, the hook for it and Worker's own one.
+_HOOKS = {
+    name.removeprefix("get_"): (name, hook)
+    for name, hook in vars(Worker).items()
+    if name.startswith("get_")
+}
 
 
 def _finite(value: Any) -> float:

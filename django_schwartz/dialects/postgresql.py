@@ -211,7 +211,8 @@ def _is_still(held: str) -> str:
 
 
 def _leaving_rows(settlements: "Sequence[Settlement]") -> Iterator[tuple[Any, ...]]:
-    for job, outcome in settlements:
+    for entry in settlements:
+        job, outcome = entry.job, entry.outcome
         leases = job.leases
         yield (
             *(job.jobid, job.grabs, leases[0], leases[-1]),

@@ -86,5 +86,6 @@ class Hands:
 
 
 def _found(alias: str, lease: Lease) -> list[Job]:
-    """The jobs of a grab that the database made, though nobody was told."""
-    return list(Job.objects.using(alias).grabbed().filter(grabbed_by__in=lease.holders))
+    """The jobs of a grab that the database made, though nobody was told; in order of places."""
+    grabbed = Job.objects.using(alias).grabbed().filter(grabbed_by__in=lease.holders)
+    return list(grabbed.order_by("run_after", "jobid"))

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from django.db import connections
 from django.db.models import F
@@ -25,15 +25,12 @@ SHORTEST_SECONDS = 5
 Attempt = tuple[int, int]
 
 
-@dataclass(slots=True)
 class Hold:
-    """Times are those of the monotonic clock, in seconds."""
+    """Times are those of the monotonic clock, in seconds.
 
-    job: Job
-    slot: int
-    lease_seconds: int
-    lease_ends: float
-    grab_for: float
+    No dataclass: one is made for each job, and the defaults of a class are not set one by one.
+    """
+
     begun_at: float | None = None
     #: Has the job stop, while it is performed.
     interrupt: Callable[[], object] | None = None
@@ -41,6 +38,15 @@ class Hold:
     is_settling: bool = False
     #: Whether the settler has its outcome.
     is_queued: bool = False
+
+    def __init__(
+        self, job: Job, slot: int, lease_seconds: int, lease_ends: float, grab_for: float
+    ) -> None:
+        self.job = job
+        self.slot = slot
+        self.lease_seconds = lease_seconds
+        self.lease_ends = lease_ends
+        self.grab_for = grab_for
 
     @property
     def attempt(self) -> Attempt:
@@ -77,11 +83,8 @@ class Holds:
     def __getitem__(self, job: Job) -> Hold:
         return self._holds[id(job)]
 
-    def add(self, job: Job, *, lease_seconds: int, leased_at: float, grab_for: float) -> None:
-        with self._lock:
-            self._add(job, lease_seconds, leased_at, grab_for)
-
-    def _add(self, job: Job, lease_seconds: int, leased_at: float, grab_for: float) -> None:
+    def add(self, job: Job, lease_seconds: int, *, leased_at: float, grab_for: float) -> None:
+        """No lock is taken: it would keep the settler waiting while a large batch is added."""
         alias = job.alias
         slot = self._ledger.enter(job.jobid, alias, job.grabs, job.read_lease)
         lease_ends = leased_at + _whole(lease_seconds)
@@ -92,21 +95,22 @@ class Holds:
         self, jobs: Iterable[Job], lease: Lease, *, terms: Lease, leased_at: float
     ) -> None:
         """Add what was grabbed by a lease, which is renewed as long as the terms allow."""
-        with self._lock:
-            for job in jobs:
-                funcid = vars(job)["func_id"]  # Django looks there, too, but takes a while
-                self._add(job, lease.seconds[funcid], leased_at, terms.seconds[funcid])
+        for job in jobs:
+            funcid = vars(job)["func_id"]  # Django looks there, too, but takes a while
+            grab_for = terms.seconds[funcid]
+            self.add(job, lease.seconds[funcid], leased_at=leased_at, grab_for=grab_for)
 
     def begin(self, job: Job, interrupt: Callable[[], object]) -> bool:
         """Note that the job is performed now; `interrupt` has it stop, from another thread.
 
         False, and nothing is noted, if its lease is over: somebody else may have it.
         """
-        hold, now = self._holds[id(job)], self._clock()
+        key, now = id(job), self._clock()
+        hold = self._holds[key]
         if now > hold.lease_ends:
             return False
         hold.interrupt, hold.begun_at = interrupt, now
-        self._begun[id(job)] = hold
+        self._begun[key] = hold
         self._ledger.begun[hold.slot] = True
         return True
 
@@ -139,7 +143,7 @@ class Holds:
             with self._interrupting:  # so that what is under way comes now, and not to the next job
                 pass
         self._let_go(job)
-        for other in self._along.pop(id(job), ()):
+        for other in self._along.pop(id(job), ()) if self._along else ():
             self._let_go(other)
 
     def _let_go(self, job: Job) -> None:
@@ -168,12 +172,16 @@ class Holds:
         hold = self._holds.get(id(job))
         return hold is not None and hold.is_queued
 
-    def stop_renewing(self, jobs: Iterable[Job]) -> None:
+    def stop_renewing(self, jobs: Iterable[Job]) -> float:
+        """Leave their leases as they are; tells when the last of these ends, as lease_ends()."""
+        ends = 0.0
         with self._lock:
             for job in jobs:
                 hold = self._holds.get(id(job))
                 if hold:
                     hold.is_settling = True
+                    ends = max(ends, hold.lease_ends)
+        return ends
 
     def drop(self, jobs: Iterable[Job]) -> None:
         """Forget jobs that are not held any more."""
@@ -188,12 +196,8 @@ class Holds:
 
     def lease_ends(self, job: Job) -> float:
         """Until when nobody else can have the job, by our clock; in the past if it is not held."""
-        return self.last_lease_ends([job])
-
-    def last_lease_ends(self, jobs: Iterable[Job]) -> float:
-        """The same of the one of these jobs that is held the longest."""
-        holds = [self._holds.get(id(job)) for job in jobs]
-        return max((hold.lease_ends for hold in holds if hold), default=0)
+        hold = self._holds.get(id(job))
+        return hold.lease_ends if hold else 0
 
     def is_held(self, job: Job) -> bool:
         """Whether nobody else can have the job yet."""

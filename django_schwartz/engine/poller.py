@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from heapq import merge
+from typing import Any
 
 from django.db import Error as AnyDatabaseError
 
@@ -57,19 +59,21 @@ class Poller:
 
         What is wrong with one database is raised only where the others have none.
         """
-        grabbed: list[Job] = []
+        batches: list[list[Job]] = []
         trouble: AnyDatabaseError | None = None
         aliases = self._hands.client.databases.in_random_order() if self.is_wanted else []
         for alias in filter(self._may_ask, aliases):
             try:
-                grabbed += self._take(alias, limit - len(grabbed))
+                batches.append(self._take(alias, limit))
             except AnyDatabaseError as error:
                 trouble = error
-            if len(grabbed) >= limit:
+            else:
+                limit -= len(batches[-1])
+            if limit <= 0:
                 break
-        if trouble and not grabbed:
+        if trouble and not any(batches):
             raise trouble
-        return in_fair_order(grabbed)
+        return in_fair_order(batches)
 
     def _take(self, alias: str, limit: int) -> list[Job]:
         with self._hands.client.databases.failing_over(alias):
@@ -82,10 +86,13 @@ class Poller:
         return self._queues[alias]
 
 
-def in_fair_order(jobs: Iterable[Job]) -> list[Job]:
-    """The highest priority first; at one priority the functions take turns."""
-    in_order = sorted(jobs, key=_place_of)
-    if len({(job.func_id, job.priority) for job in in_order}) < 2:
+def in_fair_order(batches: Iterable[list[Job]]) -> list[Job]:
+    """The highest priority first; at one priority the functions take turns.
+
+    Each of the batches is in the order of the jobs' places.
+    """
+    in_order = list(merge(*batches, key=_place_of))
+    if len({(row["func_id"], row["priority"]) for row in map(vars, in_order)}) < 2:
         return in_order
     levels = [(-_number(job.priority), job.func_id) for job in in_order]
     turns: dict[tuple[float, int], int] = defaultdict(int)
@@ -109,7 +116,10 @@ class PlainQueue:
         self.due_at = math.inf
 
     def grab(self, lease: Lease, limit: int) -> list[Job]:
-        """Grab what is due. Where nothing was, ask first when something will be."""
+        """Grab what is due, in the order of places.
+
+        Where nothing was, ask first when something will be.
+        """
         # A floor is known to the index that a grab reads, and not to this look.
         if self._was_empty and not self._client.floor and not self._is_any_due(lease):
             return []
@@ -130,7 +140,7 @@ class PlainQueue:
         if len(grabbed) < limit:
             grabbed += self._grab_of(lease.seconds, lease, limit - len(grabbed))
         self._served = {job.func_id for job in grabbed}
-        return grabbed
+        return sorted(grabbed, key=_place_of)
 
     def _grab_of_others(self, lease: Lease, limit: int) -> list[Job]:
         others = [funcid for funcid in lease.seconds if funcid not in self._served]
@@ -173,7 +183,7 @@ class LevelledQueue(PlainQueue):
         grabbed = queue.grab_levels(self._shares(limit), lease, limit=limit)
         # The last job of each level, by which the next grab goes on.
         grabbed.sort(key=_place_of)
-        last = {(job.func_id, job.priority or 0): job for job in grabbed}
+        last = {(row["func_id"], row["priority"] or 0): row for row in map(vars, grabbed)}
         self._served = {funcid for funcid, _ in last}
         self._levels = self._after(last) if len(grabbed) == limit else []
         return grabbed
@@ -204,9 +214,12 @@ class LevelledQueue(PlainQueue):
         }
         return others.values() if self._served else ()
 
-    def _after(self, last: Mapping[tuple[int, int], Job]) -> list[Level]:
+    def _after(self, last: Mapping[tuple[int, int], Mapping[str, Any]]) -> list[Level]:
         """The levels from the last grabbed job on of each."""
-        since = {level: (unix_seconds(x.run_after or 0), x.jobid) for level, x in last.items()}
+        since = {
+            level: (unix_seconds(row["run_after"] or 0), row["jobid"])
+            for level, row in last.items()
+        }
         return [replace(x, since=since.get((x.funcid, x.priority), x.since)) for x in self._levels]
 
 

@@ -110,24 +110,25 @@ class Settler:
             entry = self._waiting.get()
 
     def _settle(self, settlements: list[Settlement]) -> None:
-        self._holds.stop_renewing(settlement.job for settlement in settlements)
+        held_until = self._holds.stop_renewing([entry.job for entry in settlements])
         # Of a job that was lost and grabbed again, one attempt: which of two was held is not told.
         together = {entry.job.jobid: entry for entry in settlements if entry.outcome.is_departure}
-        if together and self._settle_together([*together.values()]):
+        if together and self._settle_together([*together.values()], held_until):
             settlements = [x for x in settlements if together.get(x.job.jobid) is not x]
         for settlement in settlements:
             self._settle_alone(settlement)
 
-    def _settle_together(self, settlements: list[Settlement]) -> bool:
+    def _settle_together(self, settlements: list[Settlement], held_until: float) -> bool:
         """Record these departures; False if the database will not have them like that."""
+        jobs = [entry.job for entry in settlements]
         was_interrupted = False
         for pause in pauses():
             try:
-                with within(self._patience_of(settlements), connections[self._using]):
+                with within(_patience(held_until), connections[self._using]):
                     gone = settle_together(self._using, settlements)
                 break
             except Exception as error:  # noqa: BLE001 # a value that one of them left is user data
-                if not is_away(self._using, error) or not self._are_held(settlements):
+                if not is_away(self._using, error) or not any(map(self._holds.is_held, jobs)):
                     logger.debug("recording %d outcomes one by one", len(settlements))
                     return False
                 was_interrupted = True
@@ -135,18 +136,20 @@ class Settler:
             time.sleep(pause)
         if was_interrupted:
             # Within its lease nobody else could take it: it was this settler, before that.
-            gone |= {entry.job.jobid for entry in settlements if self._holds.is_held(entry.job)}
-        self._holds.drop([entry.job for entry in settlements])
-        tell_finished((job, x, job.runtime) for job, x in settlements if job.jobid in gone)
-        for job, _ in settlements:
+            gone |= {job.jobid for job in jobs if self._holds.is_held(job)}
+        self._holds.drop(jobs)
+        tell_finished(
+            [(x.job, x.outcome, x.job.runtime) for x in settlements if x.job.jobid in gone]
+        )
+        for job in jobs if len(gone) < len(jobs) else ():
             if job.jobid not in gone:
                 job.become_lost()
         return True
 
     def _settle_alone(self, settlement: Settlement) -> None:
-        job, outcome = settlement
+        job = settlement.job
         try:
-            decided = settle(job, outcome)
+            decided = settle(job, settlement.outcome)
         except Exception:
             logger.exception("the outcome of %s could not be recorded", job.handle)
             self._holds.drop([job])
@@ -157,13 +160,10 @@ class Settler:
         else:
             job.become_lost()
 
-    def _are_held(self, settlements: list[Settlement]) -> bool:
-        return any(self._holds.is_held(settlement.job) for settlement in settlements)
 
-    def _patience_of(self, settlements: list[Settlement]) -> float:
-        """Seconds to wait for an answer: what leaves time to ask again before a lease ends."""
-        ends = self._holds.last_lease_ends(settlement.job for settlement in settlements)
-        return max(LEAST_PATIENCE, (ends - time.monotonic()) / 2)
+def _patience(held_until: float) -> float:
+    """Seconds to wait for an answer: what leaves time to ask again before the leases end."""
+    return max(LEAST_PATIENCE, (held_until - time.monotonic()) / 2)
 
 
 def pauses() -> Iterable[float]:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from django.db import models
 
 from django_schwartz.serializers import decode_arg, encode_arg
-from django_schwartz.worker import registry
+from django_schwartz.worker import Worker, registry
 
 
 class HasArg(Protocol):
@@ -13,6 +13,8 @@ class HasArg(Protocol):
 
     pk: Any
     _state: models.base.ModelState
+    #: Its function's, where that is known already.
+    worker: type[Worker] | None
 
     @property
     def funcname(self) -> str: ...
@@ -122,4 +124,4 @@ def _decoded(instance: HasArg, value: object) -> object:
 
 
 def arg_format_of(instance: HasArg) -> str:
-    return registry.get(instance.funcname).arg_format
+    return (instance.worker or registry.get(instance.funcname)).arg_format

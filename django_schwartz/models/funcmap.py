@@ -9,6 +9,7 @@ from django_schwartz.dialects import dialect_of
 from django_schwartz.exceptions import UnseenRow
 from django_schwartz.models.columns import NameField
 from django_schwartz.transactions import Tentative
+from django_schwartz.worker import Worker
 
 
 class FuncMapManager(models.Manager["FuncMap"]):
@@ -102,6 +103,7 @@ class OfFunction:
     """What a row of some function's knows of it."""
 
     func_id: int
+    worker: type[Worker] | None = None
     _state: models.base.ModelState
 
     @property

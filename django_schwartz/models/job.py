@@ -54,7 +54,8 @@ class Job(StoredJob):
     #: Who holds the job for its worker and records its verdict, in a process of many jobs.
     holder: Holder | None = None
 
-    _grabbed: float | None = None
+    #: When the reply of its grab came, by the monotonic clock; None of a job that a look has read.
+    heard_at: float | None = None
     _begun: float | None = None
     _ended: float | None = None
     #: The verdict that was given last, though it may have been rolled back since.
@@ -137,18 +138,14 @@ class Job(StoredJob):
     @property
     def completed_at(self) -> datetime | None:
         """When the last verdict came, as the server's clock at the grab and ours since tell it."""
-        if self.grabbed_at is None or self._grabbed is None or self._ended is None:
+        if self.grabbed_at is None or self.heard_at is None or self._ended is None:
             return None
-        return self.grabbed_at + timedelta(seconds=self._ended - self._grabbed)
-
-    def become_grabbed(self, moment: float) -> None:
-        """Note that the grab's reply arrives then, by the monotonic clock."""
-        self._grabbed = moment
+        return self.grabbed_at + timedelta(seconds=self._ended - self.heard_at)
 
     @property
     def was_grabbed(self) -> bool:
         """Whether it was read by a grab, and not by a look."""
-        return self._grabbed is not None
+        return self.heard_at is not None
 
     def begin(self) -> None:
         """Note that the worker begins now."""
@@ -333,10 +330,11 @@ class Job(StoredJob):
     @property
     def _seconds_kept(self) -> int:
         # Not by _policy(): to call with a list of arguments takes as long as all of this.
-        return int(registry.get(self.funcname).policy("keep_exit_status_for"))
+        worker = self.worker or registry.get(self.funcname)
+        return int(worker.policy("keep_exit_status_for"))
 
     def _policy(self, name: str, *args: object) -> float:
-        return registry.get(self.funcname).policy(name, *args)
+        return (self.worker or registry.get(self.funcname)).policy(name, *args)
 
     def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
         if self.is_lost or self._is_too_late_for(outcome):
@@ -349,9 +347,10 @@ class Job(StoredJob):
         return recorded
 
     def _is_too_late_for(self, outcome: Outcome) -> bool:
-        if self.did_something:
+        is_too_late = self.did_something
+        if is_too_late:
             self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
-        return self.did_something
+        return is_too_late
 
     def become_lost(self) -> None:
         """Note that the job is not held any more, with no outcome recorded."""

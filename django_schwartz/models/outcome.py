@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import connections, transaction
@@ -103,7 +103,8 @@ REDUCTIONS = (Outcome.without_details, Outcome.without_text)
 T = TypeVar("T")
 
 
-class Settlement(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Settlement:
     """A job, and what became of the attempt at it."""
 
     job: "Job"
@@ -111,7 +112,7 @@ class Settlement(NamedTuple):
 
     def exit_status(self) -> ExitStatus | None:
         """What is kept of the job that has left the queue, as a row to store; None for nothing."""
-        job, outcome = self
+        job, outcome = self.job, self.outcome
         if outcome.keep_for <= 0:
             return None
         row = ExitStatus(
@@ -134,7 +135,7 @@ def settle_together(using: str, settlements: Sequence[Settlement]) -> set[int]:
 
     One transaction; one statement, where the database can and no failure is told of.
     """
-    failures = [(job, outcome.failure) for job, outcome in settlements if outcome.failure]
+    failures = [(x.job, x.outcome.failure) for x in settlements if x.outcome.failure]
     with transaction.atomic(using=using) if failures else nullcontext():
         gone = _leave(using, settlements)
         Error.objects.using(using).record_all(entry for entry in failures if entry[0].jobid in gone)

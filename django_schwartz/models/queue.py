@@ -278,6 +278,6 @@ def _first_of(jobs: JobQuerySet, column: str) -> models.Subquery:
 def _told(grabbed: "list[Job]") -> "list[Job]":
     now = time.monotonic()
     for job in grabbed:
-        job.become_grabbed(now)
+        job.heard_at = now
     signals.tell(signals.job_grabbed, grabbed)
     return grabbed

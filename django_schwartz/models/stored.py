@@ -17,6 +17,7 @@ from django_schwartz.models.queue import JobQuerySet
 from django_schwartz.models.quick import QuicklyMade
 from django_schwartz.models.rows import SECONDS
 from django_schwartz.transactions import Tentative
+from django_schwartz.worker import Worker
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
@@ -53,6 +54,8 @@ class StoredJob(QuicklyMade):
     #: Whether this job was not stored, since one with its uniqkey is queued: the handle is that
     #: one's.
     is_duplicate = False
+    #: The class that performs it, from when that is looked up.
+    worker: type[Worker] | None = None
     _funcname: str | None = None
     #: What a renewal of the lease makes of grabbed_until, as long as its success is not known.
     _renewal: tuple[int, ...] = ()
@@ -109,6 +112,7 @@ class StoredJob(QuicklyMade):
     @funcid.setter
     def funcid(self, funcid: int) -> None:
         self.func_id, self._funcname = funcid, None
+        vars(self).pop("worker", None)
 
     @property
     def funcname(self) -> str:
@@ -120,6 +124,7 @@ class StoredJob(QuicklyMade):
     @funcname.setter
     def funcname(self, funcname: str) -> None:
         self._funcname = funcname
+        vars(self).pop("worker", None)
 
     @property
     def handle(self) -> JobHandle | None:

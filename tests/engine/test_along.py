@@ -40,7 +40,7 @@ def performed(client, holds, database):
     register(type("Gather", (Worker,), {"grab_for": GRAB_FOR}))
     client.dispatch_async("Gather")
     job = client.find_job_for_workers(["Gather"])
-    holds.add(job, lease_seconds=LEASE, leased_at=time.monotonic(), grab_for=GRAB_FOR)
+    holds.add(job, LEASE, leased_at=time.monotonic(), grab_for=GRAB_FOR)
     holds.begin(job, interrupt=lambda: None)
     return job
 

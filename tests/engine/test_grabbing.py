@@ -182,7 +182,7 @@ def test_in_one_batch_equals_take_turns_and_others_follow_by_priority(database):
         for n, (funcid, priority) in enumerate([(1, 0), (1, 0), (1, 0), (2, 0), (2, 5)])
     ]
 
-    assert [job.jobid for job in in_fair_order(jobs)] == [4, 0, 3, 1, 2]
+    assert [job.jobid for job in in_fair_order([jobs[:2], jobs[2:]])] == [4, 0, 3, 1, 2]
 
 
 # An idle poller

@@ -41,7 +41,7 @@ def hold(client, holds, now):
         lease = client.lease(["Held"], client.databases.aliases[0])
         lease.seconds.update(dict.fromkeys(lease.seconds, LEASE))
         [job] = Job.objects.due().grab(lease)
-        holds.add(job, lease_seconds=LEASE, leased_at=now[0], grab_for=grab_for)
+        holds.add(job, LEASE, leased_at=now[0], grab_for=grab_for)
         return job
 
     return hold

@@ -75,7 +75,7 @@ def put_before(performers, holds):
 
 
 def test_a_lease_that_was_lost_is_told_of_once(database, holds, job, now):
-    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    holds.add(job, 3, leased_at=0, grab_for=100)
     lease_elsewhere(job.handle)
 
     now[0] = 2
@@ -89,10 +89,10 @@ def test_a_lease_that_was_lost_is_told_of_once(database, holds, job, now):
 def test_a_job_that_the_process_grabbed_again_is_lost_all_the_same(
     database, client, holds, job, now
 ):
-    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    holds.add(job, 3, leased_at=0, grab_for=100)
     end_lease(job.handle)
     again = client.find_job_for_workers()
-    holds.add(again, lease_seconds=3, leased_at=0, grab_for=100)
+    holds.add(again, 3, leased_at=0, grab_for=100)
 
     now[0] = 2
     lost = holds.renew(database)
@@ -101,7 +101,7 @@ def test_a_job_that_the_process_grabbed_again_is_lost_all_the_same(
 
 
 def test_a_job_that_is_known_to_be_lost_is_not_begun(holds, put_before, job, begun):
-    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    holds.add(job, 3, leased_at=0, grab_for=100)
     lease_elsewhere(job.handle)
     job.become_lost()
 
@@ -114,7 +114,7 @@ def test_a_job_that_is_known_to_be_lost_is_not_begun(holds, put_before, job, beg
 def test_a_job_whose_lease_is_over_is_given_back_rather_than_begun(
     holds, put_before, job, begun, now
 ):
-    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    holds.add(job, 3, leased_at=0, grab_for=100)
     now[0] = 2.1
 
     put_before(job)
@@ -128,7 +128,7 @@ def lapsed(client, job, holds):
     """The job, held again after its lease had lapsed: its worker's death is to be counted first."""
     end_lease(job.handle)
     again = client.find_job_for_workers()
-    holds.add(again, lease_seconds=3, leased_at=0, grab_for=100)
+    holds.add(again, 3, leased_at=0, grab_for=100)
     return again
 
 
@@ -161,7 +161,7 @@ def test_a_job_whose_lease_ends_while_its_transaction_begins_is_given_back_rathe
 
     monkeypatch.setattr(registry["Mail"], "atomic", True)
     monkeypatch.setattr(transaction.Atomic, "__enter__", wait_for_the_database)
-    holds.add(job, lease_seconds=3, leased_at=0, grab_for=100)
+    holds.add(job, 3, leased_at=0, grab_for=100)
 
     perform(job, begin=lambda job: holds.begin(job, lambda: None))
 

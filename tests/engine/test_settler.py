@@ -40,7 +40,7 @@ def held(client, holds, settler, database):
         lease = client.lease(["Held"], database)
         jobs = Job.objects.due().in_order(prioritize=True).grab(lease, limit=number, look_at=number)
         for job in jobs:
-            holds.add(job, lease_seconds=LEASE, leased_at=time.monotonic(), grab_for=3600)
+            holds.add(job, LEASE, leased_at=time.monotonic(), grab_for=3600)
         return jobs
 
     return hold
@@ -52,7 +52,7 @@ def hold_again(client, holds, database):
 
     def hold():
         [job] = Job.objects.due().grab(client.lease(["Held"], database))
-        holds.add(job, lease_seconds=LEASE, leased_at=time.monotonic(), grab_for=3600)
+        holds.add(job, LEASE, leased_at=time.monotonic(), grab_for=3600)
         return job
 
     return hold
