@@ -18,6 +18,7 @@ from django_schwartz.databases import Databases, checked_aliases
 from django_schwartz.dialects import Lease, dialect_of
 from django_schwartz.dispatching import after_commit, dispatch, made_job
 from django_schwartz.exceptions import InvalidHandle
+from django_schwartz.express import dispatch_plain
 from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
 from django_schwartz.models.rows import check_storable
@@ -125,6 +126,10 @@ class TheSchwartz(Abilities):
         and `is_duplicate`. Raises AllDatabasesDead; TypeError or ValueError for a job that cannot
         be stored.
         """
+        if isinstance(job, str) and not fields and using is None and not on_commit:
+            handle = dispatch_plain(job, arg, self.databases)
+            if handle is not None:
+                return handle
         made = made_job(job, arg, fields)
         if on_commit:
             check_storable(made)

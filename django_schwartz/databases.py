@@ -138,6 +138,14 @@ class Databases:
         """Whether it is one of these, and nothing was wrong with it since it served last."""
         return alias in self.aliases and self._deaths.cause(alias) is None
 
+    @property
+    def the_only(self) -> str | None:
+        """The only one there is, if it lives and has all the time that it takes."""
+        if len(self.aliases) != 1 or self.deadline_seconds is not None:
+            return None
+        [alias] = self.aliases
+        return None if self._deaths.cause(alias) else alias
+
     def is_dead(self, alias: str) -> bool:
         return self._deaths.age(alias) <= self.retry_seconds
 
@@ -240,7 +248,7 @@ def checked_aliases(aliases: Iterable[str]) -> list[str]:
         raise TypeError(f"Several aliases are asked for: [{aliases!r}], not {aliases!r}.")
     checked = list(aliases)
     for alias in checked:
-        if alias not in connections:
+        if alias not in connections.settings:
             raise ValueError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
     return checked
 

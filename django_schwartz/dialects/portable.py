@@ -186,6 +186,8 @@ class Dialect:
     #: Whether an open transaction keeps all others from writing.
     has_one_writer: ClassVar[bool] = False
 
+    #: Whether insert_plain() is there, and quicker than insert().
+    has_plain_insert: ClassVar[bool] = False
     #: Whether connections lead to a server, and so may wait for it in vain.
     is_server: ClassVar[bool] = False
     #: Options of a connection that end its waiting for a database that hangs.
@@ -287,6 +289,15 @@ class Dialect:
         any other conflict. Never breaks the caller's transaction.
         """
         return [self._insert_one(jobs, dict(zip(INSERTED, row, strict=True))) for row in rows]
+
+    def insert_plain(
+        self, connection: BaseDatabaseWrapper, table: str, funcid: int, arg: bytes | None
+    ) -> tuple[int, bool]:
+        """Insert a job that is no more than this, outside transactions; once, whatever comes of it.
+
+        Tells its jobid and has_seen_idle, see Inserted.
+        """
+        raise NotImplementedError
 
     def inserting(
         self, jobs: "JobQuerySet", rows: Sequence[Row]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import Error, OperationalError, connections
@@ -44,6 +44,7 @@ class PostgreSQL(OneStatement):
     seen = f", current_setting('transaction_isolation') <> 'read committed' OR {IDLE_WORKER}"
     insert_end = f"{OneStatement.insert_end}{seen}, {PID}"
     is_spoilt_by_failure = True
+    has_plain_insert = True
 
     NO_TABLE = "42P01"
     #: SQLSTATEs, and beginnings of them: connection trouble, no such login, database or table, a
@@ -142,6 +143,24 @@ class PostgreSQL(OneStatement):
 
     def insert(self, jobs: "JobQuerySet", rows: Sequence[Row]) -> "list[Inserted | None]":
         return self.again(jobs.db, partial(self._insert, jobs, rows))
+
+    def insert_plain(
+        self, connection: BaseDatabaseWrapper, table: str, funcid: int, arg: bytes | None
+    ) -> tuple[int, bool]:
+        [inserted] = rows_of(connection, self._plain_insert(table, self.now_us), [funcid, arg])
+        return inserted
+
+    @lru_cache(maxsize=4)  # noqa: B019 # there is one dialect of each vendor, for ever
+    def _plain_insert(self, table: str, now_us: str) -> str:
+        """The statement; `now_us` is the clock in force, which a test may have moved.
+
+        Nothing conflicts with a job without uniqkey, and a snapshot is the statement's own here.
+        """
+        return (
+            f'INSERT INTO "{table}" (funcid, arg, insert_time, run_after, grabbed_until, priority,'
+            f" dispatched_at) VALUES (%s, %s, {self.now}, {self.now}, 0, 0, {now_us})"
+            f" RETURNING jobid, {IDLE_WORKER}, {PID}"
+        )
 
     def inserting(
         self, jobs: "JobQuerySet", rows: Sequence[Row]

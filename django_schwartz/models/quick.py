@@ -38,7 +38,7 @@ class QuicklyMade(models.Model):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         recipe = None if args else _recipe_of(type(self))
-        if recipe is None or not recipe.takes.issuperset(kwargs) or _is_watched(type(self)):
+        if recipe is None or not recipe.takes.issuperset(kwargs) or is_watched(type(self)):
             super().__init__(*args, **kwargs)
             return
         attributes = self.__dict__
@@ -65,7 +65,8 @@ def _recipe_of(model: type[QuicklyMade]) -> Recipe | None:
     return Recipe(defaults, frozenset({*defaults, *model.quick_properties}))
 
 
-def _is_watched(model: type[QuicklyMade]) -> bool:
+def is_watched(model: type[QuicklyMade]) -> bool:
+    """Whether anybody is told of each instance that is made."""
     if not (pre_init.receivers or post_init.receivers):
         return False
     return pre_init.has_listeners(model) or post_init.has_listeners(model)

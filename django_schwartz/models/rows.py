@@ -112,7 +112,11 @@ def _checked_meta(meta: object, limit: int) -> str | None:
 
 def checked_arg(job: "Job", limit: int) -> bytes | None:
     """The stored form of the arg. Raises ValueError for one that is too large, TypeError."""
-    arg = stored_arg(job)
+    return checked_size(stored_arg(job), limit)
+
+
+def checked_size(arg: bytes | None, limit: int) -> bytes | None:
+    """The arg, stored in so many bytes at the most. Raises ValueError."""
     if arg is not None and len(arg) > limit:
         raise ValueError(
             f"The arg has {len(arg):,} bytes, more than SCHWARTZ['MAX_ARG_BYTES'] = {limit:,}: "

@@ -70,7 +70,8 @@ def inline() -> Iterator[list[Performed]]:
             performed.extend(work_until_done(using=queue.db))
         return handles
 
-    with patch.object(JobQuerySet, "dispatch", dispatch_and_work):
+    usual_way_only = patch("django_schwartz.client.dispatch_plain", return_value=None)
+    with patch.object(JobQuerySet, "dispatch", dispatch_and_work), usual_way_only:
         yield performed
 
 
