@@ -248,7 +248,7 @@ def checked_aliases(aliases: Iterable[str]) -> list[str]:
         raise TypeError(f"Several aliases are asked for: [{aliases!r}], not {aliases!r}.")
     checked = list(aliases)
     for alias in checked:
-        if alias not in connections.settings:
+        if alias not in connections:
             raise ValueError(f"DATABASES has no {alias!r}; it has {', '.join(connections)}.")
     return checked
 

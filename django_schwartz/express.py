@@ -26,7 +26,7 @@ def dispatch_plain(funcname: str, arg: object, databases: Databases) -> JobHandl
     """Store the job in the only database, outside transactions; None if it has to go the usual way.
 
     Raises TypeError or ValueError for an arg that cannot be stored, and the database's errors but
-    for those after which the usual way tries again.
+    for those by which it cannot be had: by the usual way that is asked again, and found dead.
     """
     alias = databases.the_only
     if alias is None or job_dispatched.receivers or is_watched(Job):
@@ -45,7 +45,7 @@ def dispatch_plain(funcname: str, arg: object, databases: Databases) -> JobHandl
             connection, Job._meta.db_table, function.funcid, stored
         )
     except Error as error:
-        if dialect.is_passing(error) or dialect.is_unavailable(connection, error):
+        if dialect.is_unavailable(connection, error):
             return None
         raise
     announce_dispatch(connection, began=began, has_seen_idle=has_seen_idle)

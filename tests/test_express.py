@@ -177,7 +177,7 @@ def _lives(connection, pid):
         return cursor.fetchone()[0]
 
 
-def test_a_lock_that_is_waited_for_in_vain_is_left_to_the_usual_way(client, express, database):
+def test_after_a_wait_for_a_lock_in_vain_it_is_made_once_more(client, express, database):
     other = connections[database].copy()
     other.set_autocommit(False)
     other.cursor().execute(f"LOCK TABLE {Job.objects.all().table}")

@@ -293,7 +293,7 @@ class Dialect:
     def insert_plain(
         self, connection: BaseDatabaseWrapper, table: str, funcid: int, arg: bytes | None
     ) -> tuple[int, bool]:
-        """Insert a job that is no more than this, outside transactions; once, whatever comes of it.
+        """Insert a job that is no more than this, outside transactions.
 
         Tells its jobid and has_seen_idle, see Inserted.
         """

@@ -147,8 +147,10 @@ class PostgreSQL(OneStatement):
     def insert_plain(
         self, connection: BaseDatabaseWrapper, table: str, funcid: int, arg: bytes | None
     ) -> tuple[int, bool]:
-        [inserted] = rows_of(connection, self._plain_insert(table, self.now_us), [funcid, arg])
-        return inserted
+        sql = self._plain_insert(table, self.now_us)
+        insert = partial(rows_of, connection, sql, [funcid, arg])
+        [(jobid, has_seen_idle)] = self.again(connection.alias, insert)
+        return jobid, has_seen_idle
 
     @lru_cache(maxsize=4)  # noqa: B019 # there is one dialect of each vendor, for ever
     def _plain_insert(self, table: str, now_us: str) -> str:

@@ -25,7 +25,6 @@ from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.lane import Lane
 from django_schwartz.engine.ledger import Farewell, Ledger
 from django_schwartz.engine.loop import Loop
-from django_schwartz.engine.pace import Pace
 from django_schwartz.engine.poller import Poller
 from django_schwartz.engine.scouts import Scouts
 from django_schwartz.engine.settler import Settler, is_away, pauses
@@ -116,7 +115,6 @@ class Engine:
         self._holds = Holds(ledger)
         self._settlers = {alias: Settler(self._holds, alias) for alias in self._aliases}
         self._beats: list[Beat] = []
-        self._pace = Pace()
         watched = [] if assigned else self._aliases
         self._ears = Ears(watched, poll_seconds=terms.poll_seconds, living=client.databases)
         self._has_room = threading.Event()
@@ -205,7 +203,6 @@ class Engine:
             self._ledger.show_life()
             self._lookout.look()
             self._look_for_latecomers()
-            self._pace.set(flowing=self._is_flowing)
             held_nothing = not len(self._holds)
             if self._fill_lanes():
                 self._is_listening = False
@@ -221,7 +218,6 @@ class Engine:
                 return Farewell.DONE
             else:
                 self._wait_for_room()
-        self._pace.set(flowing=False)
         is_told_to = self._stopping.is_set() and not self.is_stuck
         return Farewell.STOPPED if is_told_to else Farewell.RECYCLED
 
@@ -305,12 +301,6 @@ class Engine:
         has_asked = all(lane.has_asked for lane in self._wanted_lanes)
         is_any_away = self._client.databases.causes or self._latecomers.aliases
         return has_asked and not is_any_away and not self._trouble
-
-    @property
-    def _is_flowing(self) -> bool:
-        """Whether there are small jobs, and no others."""
-        busy = [lane for lane in self._lanes if lane.is_busy]
-        return bool(busy) and all(lane.is_flowing for lane in busy)
 
     @property
     def _wanted_lanes(self) -> list[Lane]:

@@ -11,8 +11,6 @@ from django_schwartz.models.arg import bytes_as_read
 HOARD_SECONDS = 0.1
 #: Jobs grabbed ahead at the most.
 FAR_AHEAD = 4000
-#: Jobs that are begun within HOARD_SECONDS where they flow: each takes a tenth of a millisecond.
-FLOWING = 1000
 #: Bytes of args grabbed at once, about.
 BATCH_BYTES = 4_000_000
 
@@ -100,15 +98,6 @@ class Lane:
         """How many jobs to grab now; 0 while enough of them wait."""
         waiting = self.crew.waiting
         return 0 if waiting > few(self._ahead) else self.crew.idle + self._ahead - waiting
-
-    @property
-    def is_busy(self) -> bool:
-        return self.crew.waiting > 0 or self.crew.idle < self.crew.size
-
-    @property
-    def is_flowing(self) -> bool:
-        """Whether it has jobs so small that it gets many of them at once."""
-        return self.is_busy and self._was_full and self._ahead >= FLOWING
 
     def fill(self, at_most: float) -> list[Job]:
         """Grab jobs for the room that there is."""

@@ -228,26 +228,3 @@ def test_a_quick_job_does_not_wait_behind_a_slow_one(client, start, tmp_path):
 
     assert slow.is_pending
     running.stop()
-
-
-def test_jobs_flow_while_many_small_ones_come_at_once(lane, crew, now):
-    at_first = lane.is_flowing
-
-    work_often(lane, crew, now, seconds=0.01)
-    flowing = lane.is_flowing
-    crew.jobs.clear()
-    crew.idle = crew.size
-
-    assert (at_first, flowing, lane.is_flowing) == (False, True, False)
-
-
-def test_jobs_do_not_flow_that_take_a_while_each_or_come_one_by_one(lane, queue, crew, now):
-    work_often(lane, crew, now, seconds=HOARD_SECONDS)
-    slow = lane.is_flowing
-    work_often(lane, crew, now, seconds=0.01)
-    poll = queue.poll
-    queue.poll = lambda limit: poll(1)
-
-    work(lane, crew, now, seconds=0.01)
-
-    assert (slow, lane.is_flowing) == (False, False)

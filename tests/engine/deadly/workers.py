@@ -378,23 +378,3 @@ class Hoard(Worker):
     def work(self, job):
         hoarded.append(bytearray(os.urandom(1_000_000) * job.arg))
         job.completed()
-
-
-intervals = set()
-
-
-@register
-class Pace(Worker):
-    """Note the interpreter's switch interval; with a path, spin and then write there what it was.
-
-    The highest that was noted, and the last.
-    """
-
-    def work(self, job):
-        intervals.add(sys.getswitchinterval())
-        if isinstance(job.arg, str):
-            ends_at = time.monotonic() + 1
-            while time.monotonic() < ends_at:
-                pass
-            Path(job.arg).write_text(f"{max(intervals)} {sys.getswitchinterval()}")
-        job.completed()
