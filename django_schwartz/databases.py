@@ -144,7 +144,7 @@ class Databases:
         if len(self.aliases) != 1 or self.deadline_seconds is not None:
             return None
         [alias] = self.aliases
-        return None if self._deaths.cause(alias) else alias
+        return alias if self.lives(alias) else None
 
     def is_dead(self, alias: str) -> bool:
         return self._deaths.age(alias) <= self.retry_seconds

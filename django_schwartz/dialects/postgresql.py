@@ -147,7 +147,7 @@ class PostgreSQL(OneStatement):
     def insert_plain(
         self, connection: BaseDatabaseWrapper, table: str, funcid: int, arg: bytes | None
     ) -> tuple[int, bool]:
-        sql = self._plain_insert(table, self.now_us)
+        sql = self._plain_insert(connection.ops.quote_name(table), self.now_us)
         insert = partial(rows_of, connection, sql, [funcid, arg])
         [(jobid, has_seen_idle)] = self.again(connection.alias, insert)
         return jobid, has_seen_idle
@@ -159,7 +159,7 @@ class PostgreSQL(OneStatement):
         Nothing conflicts with a job without uniqkey, and a snapshot is the statement's own here.
         """
         return (
-            f'INSERT INTO "{table}" (funcid, arg, insert_time, run_after, grabbed_until, priority,'
+            f"INSERT INTO {table} (funcid, arg, insert_time, run_after, grabbed_until, priority,"
             f" dispatched_at) VALUES (%s, %s, {self.now}, {self.now}, 0, 0, {now_us})"
             f" RETURNING jobid, {IDLE_WORKER}, {PID}"
         )

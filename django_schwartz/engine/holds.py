@@ -143,7 +143,7 @@ class Holds:
             with self._interrupting:  # so that what is under way comes now, and not to the next job
                 pass
         self._let_go(job)
-        for other in self._along.pop(id(job), ()) if self._along else ():
+        for other in self._along.pop(id(job), ()):
             self._let_go(other)
 
     def _let_go(self, job: Job) -> None:

@@ -103,6 +103,7 @@ class OfFunction:
     """What a row of some function's knows of it."""
 
     func_id: int
+    #: As a job's: nobody performs the row.
     worker: type[Worker] | None = None
     _state: models.base.ModelState
 

@@ -21,7 +21,7 @@ from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status,
 from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.models.stored import StoredJob
 from django_schwartz.transactions import CERTAIN, Certain, Tentative
-from django_schwartz.worker import make_current, registry
+from django_schwartz.worker import Worker, make_current, registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -330,11 +330,14 @@ class Job(StoredJob):
     @property
     def _seconds_kept(self) -> int:
         # Not by _policy(): to call with a list of arguments takes as long as all of this.
-        worker = self.worker or registry.get(self.funcname)
-        return int(worker.policy("keep_exit_status_for"))
+        return int(self._worker.policy("keep_exit_status_for"))
 
     def _policy(self, name: str, *args: object) -> float:
-        return (self.worker or registry.get(self.funcname)).policy(name, *args)
+        return self._worker.policy(name, *args)
+
+    @property
+    def _worker(self) -> type[Worker]:
+        return self.worker or registry.get(self.funcname)
 
     def _finish(self, outcome: Outcome, *, result: object = None) -> bool:
         if self.is_lost or self._is_too_late_for(outcome):
