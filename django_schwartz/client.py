@@ -22,7 +22,7 @@ from django_schwartz.express import dispatch_plain
 from django_schwartz.identity import process_name
 from django_schwartz.models import FuncMap, Job, JobHandle, JobQuerySet
 from django_schwartz.models.rows import check_storable
-from django_schwartz.performance import Performance, fails_as_unreadable, perform
+from django_schwartz.performance import Performance, Performer, fails_as_unreadable
 from django_schwartz.serializers import checked_name
 from django_schwartz.signals import printable
 from django_schwartz.worker import current_job, registry
@@ -305,7 +305,7 @@ class TheSchwartz(Abilities):
             return False
         if not self.strict_remove_ability:
             self.temporarily_remove_ability(job.funcname)
-        perform(job)
+        Performer().perform(job)
         return True
 
     def find_next_job(self) -> Job | None:
@@ -332,7 +332,7 @@ class TheSchwartz(Abilities):
         job = self.lookup_job(handle)
         if job is None:
             return False
-        perform(job)
+        Performer().perform(job)
         return True
 
     def grab_and_work_on(self, handle: JobHandle | str) -> bool:
@@ -340,7 +340,7 @@ class TheSchwartz(Abilities):
         job = self._grab_this(self.handle_from_string(str(handle)))
         if job is None:
             return False
-        perform(job)
+        Performer().perform(job)
         return True
 
     def _grab_this(self, handle: JobHandle) -> Job | None:

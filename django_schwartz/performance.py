@@ -54,30 +54,40 @@ def begin_at_once(job: Job) -> bool:
     return True
 
 
-async def perform_async(
-    job: Job,
-    *,
-    begin: Callable[[Job], bool] = begin_at_once,
-    grab_along: GrabAlong = grab_by_grab_for,
-) -> None:
-    """The same for a worker whose work() is a coroutine, in a task of its own."""
-    await Performance(job, registry[job.funcname], begin, grab_along).run_async()
-
-
-def perform(
-    job: Job,
-    *,
-    begin: Callable[[Job], bool] = begin_at_once,
-    grab_along: GrabAlong = grab_by_grab_for,
-) -> None:
-    """Have the job's worker perform it.
+class Performer:
+    """Who performs: what is the same for one job after the other.
 
     `begin` is called right before the worker's code is: if it says no, the job is given back.
-    Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its job.
-    Raises UnknownFunction before anything is done, StopNow when the process was told to stop at
-    once, and database errors when an outcome could not be recorded; the lease then ends by itself.
     """
-    Performance(job, registry[job.funcname], begin, grab_along).run()
+
+    def __init__(
+        self,
+        begin: Callable[[Job], bool] = begin_at_once,
+        grab_along: GrabAlong = grab_by_grab_for,
+    ) -> None:
+        self.begin = begin
+        self.grab_along = grab_along
+        self.process = os.getpid()
+
+    def perform(self, job: Job, connection: BaseDatabaseWrapper | None = None) -> None:
+        """Have the job's worker perform it.
+
+        `connection` is this thread's to the job's database, where the caller has it at hand.
+        Exceptions of the worker's code, SystemExit and KeyboardInterrupt too, are failures of its
+        job. Raises UnknownFunction before anything is done, StopNow when the process was told to
+        stop at once, and database errors when an outcome could not be recorded; the lease then ends
+        by itself.
+        """
+        performance = Performance(job, registry[job.funcname], self, connection)
+        before = current_performance.set(performance)
+        try:
+            performance.run()
+        finally:
+            current_performance.reset(before)
+
+    async def perform_async(self, job: Job) -> None:
+        """The same for a worker whose work() is a coroutine, in a task of its own."""
+        await Performance(job, registry[job.funcname], self).run_async()
 
 
 class Afterwards:
@@ -102,10 +112,7 @@ class Afterwards:
 
 
 class Performance:
-    """What happens counts for the current job: the performed one, or another made current.
-
-    `connection` is this thread's to the job's database, where the caller has it at hand.
-    """
+    """What happens counts for the current job: the performed one, or another made current."""
 
     #: Whether the worker's own code runs, so that StopNow may interrupt it.
     is_in_user_code = False
@@ -114,16 +121,13 @@ class Performance:
         self,
         job: Job,
         worker: type[Worker],
-        begin: Callable[[Job], bool],
-        grab_along: GrabAlong,
+        performer: Performer,
         connection: BaseDatabaseWrapper | None = None,
     ) -> None:
         self.job = self.current_job = job
-        job.worker = worker
-        self._begin = begin
-        self._grab_along = grab_along
+        self.worker = job.worker = worker
+        self._performer = performer
         self._connection = connection
-        self.worker = worker
         self.held = [job]
 
     @classmethod
@@ -132,16 +136,10 @@ class Performance:
 
     def grab_along(self, alias: str, lease: Lease, grab: Grab) -> list[Job]:
         """What the grab grabs, for the worker to do along with its job."""
-        return self._grab_along(self.job, alias, lease, grab)
+        return self._performer.grab_along(self.job, alias, lease, grab)
 
     def run(self) -> None:
-        before = current_performance.set(self)
-        try:
-            self._perform()
-        finally:
-            current_performance.reset(before)
-
-    def _perform(self) -> None:
+        """Have the worker perform the job, as the performance that this thread is in."""
         job = self.job
         if (job.is_lapsed and fails_as_crashed(job)) or fails_as_unreadable(job):
             return
@@ -176,7 +174,7 @@ class Performance:
             return
         if fails_as_unreadable(self.job):
             return
-        if self.job.is_lost or not self._begin(self.job):
+        if self.job.is_lost or not self._performer.begin(self.job):
             await sync_to_async(self.job.give_back)()
             return
         self.job.begin()
@@ -184,7 +182,7 @@ class Performance:
             work: Any = self.worker().work(self.job)
             await work
         except BaseException as error:  # noqa: BLE001 - as in _call()
-            if self.job.is_overdue:  # and so has failed, as in _perform()
+            if self.job.is_overdue:  # and so has failed, as in run()
                 await sync_to_async(self._give_back)(self.held[1:])
             else:
                 await sync_to_async(self._conclude)(error)
@@ -233,10 +231,9 @@ class Performance:
     def _call(self) -> BaseException | None:
         job = self.job
         # It was held, and all else is done now that may have taken a while.
-        if job.is_lost or not self._begin(job):
+        if job.is_lost or not self._performer.begin(job):
             raise NotHeld
         job.begin()
-        process = os.getpid()
         try:
             self.is_in_user_code = True
             work: object = self.worker().work(job)
@@ -245,12 +242,12 @@ class Performance:
         except (StopNow, Overdue):
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit() fails the job, not the worker
-            if os.getpid() != process:
+            if os.getpid() != self._performer.process:
                 end_fork(error)
             return error
         finally:
             self.is_in_user_code = False
-        if os.getpid() != process:
+        if os.getpid() != self._performer.process:
             end_fork(None)
         return None
 

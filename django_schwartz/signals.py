@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.dispatch import Signal, receiver
@@ -15,8 +16,7 @@ from django_schwartz.logs import escaped, log_lines
 
 logger = logging.getLogger("django_schwartz")
 
-#: What is logged of a runtime in seconds that comes to no millisecond, as those of thousands do.
-INSTANT = " in 0.000 s"
+#: Seconds that come to no millisecond, as those of thousands of jobs do.
 HALF_A_MILLISECOND = 0.000_5
 
 #: A job, the models.Outcome that was recorded of it, and the seconds that it took, if it ran.
@@ -64,23 +64,26 @@ def _printable_name(funcname: str) -> str:
 
 
 def _log_finished(finished: Iterable[Finished]) -> None:
-    for level, together in groupby(finished, key=_level_of):
-        log_lines(level, "%s %s-%s %s%s%s", map(_line_of, together))
+    for outcome, together in groupby(finished, key=itemgetter(1)):  # thousands may share one
+        why = f": {printable(outcome.message)}" if outcome.message else ""
+        instantly = f"{outcome.verdict} in 0.000 s{why}"
+        lines = (
+            (
+                _printable_name(job.funcname),
+                job.alias,
+                job.jobid,
+                instantly
+                if runtime is not None and runtime < HALF_A_MILLISECOND
+                else f"{outcome.verdict}{_took(runtime)}{why}",
+            )
+            for job, _, runtime in together
+        )
+        level = logging.WARNING if outcome.failure else logging.INFO
+        log_lines(level, "%s %s-%s %s", lines)
 
 
-def _level_of(finished: Finished) -> int:
-    _, outcome, _ = finished
-    return logging.WARNING if outcome.failure else logging.INFO
-
-
-def _line_of(finished: Finished) -> tuple[object, ...]:
-    job, outcome, runtime = finished
-    if runtime is None:
-        took = ""
-    else:
-        took = INSTANT if 0 <= runtime < HALF_A_MILLISECOND else f" in {runtime:.3f} s"
-    why = f": {printable(outcome.message)}" if outcome.failure and outcome.message else ""
-    return _printable_name(job.funcname), job.alias, job.jobid, outcome.verdict, took, why
+def _took(runtime: float | None) -> str:
+    return "" if runtime is None else f" in {runtime:.3f} s"
 
 
 @receiver(lease_lost)

@@ -123,7 +123,7 @@ class Worker:
         hook, own = _HOOKS[name]
         if getattr(cls, hook) is own and cls.__init__ is object.__init__:
             value = getattr(cls, name)  # which is all that Worker's own hooks say
-            if type(value) is int and -FOREVER <= value <= FOREVER:
+            if type(value) is int and abs(value) <= FOREVER:
                 return value
         try:
             return _finite(getattr(cls(), hook)(*args))

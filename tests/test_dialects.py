@@ -223,4 +223,4 @@ def test_a_job_that_is_dumped_and_loaded_has_the_same_row(client, database, form
 
 
 def test_the_arg_of_the_class_is_no_value():
-    assert repr(Job.arg).startswith("<django_schwartz.models.arg.ArgValue object at ")
+    assert repr(Job.arg).startswith("<property object at ")

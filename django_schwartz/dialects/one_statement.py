@@ -133,9 +133,9 @@ class OneStatement(Dialect):
         statuses: "ExitStatusQuerySet",
         settlements: "Sequence[Settlement]",
     ) -> set[int]:
-        if any(entry.outcome.keep_for > 0 for entry in settlements):
+        if any(outcome.keep_for > 0 for _, outcome in settlements):
             return self._leave_and_keep(jobs, statuses, settlements)
-        return self._delete(jobs, [entry.job for entry in settlements])
+        return self._delete(jobs, [job for job, _ in settlements])
 
     def _leave_and_keep(
         self,

@@ -272,9 +272,8 @@ class Dialect:
         Tells which were. One transaction.
         """
         with transaction.atomic(using=jobs.db):
-            gone = self._delete(jobs, [entry.job for entry in settlements])
-            rows = [entry.exit_status() for entry in settlements if entry.job.jobid in gone]
-            statuses.record(*[row for row in rows if row is not None])
+            gone = self._delete(jobs, [job for job, _ in settlements])
+            statuses.record_all(entry for entry in settlements if entry[0].jobid in gone)
         return gone
 
     def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import Error, OperationalError, connections
@@ -88,20 +89,25 @@ class PostgreSQL(OneStatement):
 
     def _delete(self, jobs: "JobQuerySet", held: "Sequence[Job]") -> set[int]:
         # The limit is how many there are: the planner would take it for ten in each group.
+        # Mostly all are gone, and then none is named.
         sql = f"""
-            DELETE FROM {jobs.table} AS job USING (
-                SELECT unnest(jobids::bigint[]) AS jobid, grabs, lease, renewed
-                FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[])
-                    AS alike(jobids, grabs, lease, renewed)
-                LIMIT %s
-            ) AS held WHERE {_is_still("held")} RETURNING job.jobid"""
+            WITH gone AS (
+                DELETE FROM {jobs.table} AS job USING (
+                    SELECT unnest(jobids::bigint[]) AS jobid, grabs, lease, renewed
+                    FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[])
+                        AS alike(jobids, grabs, lease, renewed)
+                    LIMIT %s
+                ) AS held WHERE {_is_still("held")} RETURNING job.jobid
+            ) SELECT array_agg(jobid) FROM gone HAVING count(*) < %s"""
+        alike = jobs.alike(held)
         groups = [
             (_array(jobids), grabs, leases[0], leases[-1])
-            for (grabs, leases), jobids in jobs.alike(held).items()
+            for (grabs, leases), jobids in alike.items()
         ]
         with connections[jobs.db].cursor() as cursor:
-            cursor.execute(sql, [*_columns(groups), len(held)])
-            return {row[0] for row in cursor.fetchall()}
+            cursor.execute(sql, [*_columns(groups), len(held), len(held)])
+            row = cursor.fetchone()
+        return set(chain(*alike.values())) if row is None else set(row[0] or ())
 
     def _leave_and_keep(
         self,
@@ -232,8 +238,7 @@ def _is_still(held: str) -> str:
 
 
 def _leaving_rows(settlements: "Sequence[Settlement]") -> Iterator[tuple[Any, ...]]:
-    for entry in settlements:
-        job, outcome = entry.job, entry.outcome
+    for job, outcome in settlements:
         leases = job.leases
         yield (
             *(job.jobid, job.grabs, leases[0], leases[-1]),

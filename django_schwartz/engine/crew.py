@@ -16,9 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.lane import few
 from django_schwartz.models import Job
-from django_schwartz.performance import GrabAlong, Overdue, Performance, leave_no_transaction
+from django_schwartz.performance import GrabAlong, Overdue, Performer, leave_no_transaction
 from django_schwartz.upkeep import Upkeep
-from django_schwartz.worker import registry
 
 logger = logging.getLogger("django_schwartz")
 
@@ -103,18 +102,15 @@ class Crew:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        holds, stop = self._holds, partial(interrupt, threading.get_ident())
-
-        def begin(job: Job) -> bool:  # a partial with a keyword is called at four times the cost
-            return holds.begin(job, stop)
-
+        stop = partial(interrupt, threading.get_ident())
+        performer = Performer(partial(self._holds.begin, stop), self._grab_along)
         upkeep = Upkeep(self._aliases)
         # To ask Django for a connection takes a while.
         own = {alias: connections[alias] for alias in self._aliases}
         while job := self._next(upkeep):
             connection = own[job.alias]
             try:
-                self._perform(job, connection, begin)
+                self._perform(job, performer, connection)
             except Overdue:
                 self._holds.end(job)  # it may have come in the middle of that
                 connections.close_all()  # wherever they were left
@@ -155,12 +151,9 @@ class Crew:
         if time.monotonic() - began > DOUBT_SECONDS:
             upkeep.doubt()
 
-    def _perform(
-        self, job: Job, connection: BaseDatabaseWrapper, begin: Callable[[Job], bool]
-    ) -> None:
+    def _perform(self, job: Job, performer: Performer, connection: BaseDatabaseWrapper) -> None:
         try:
-            worker = registry[job.funcname]
-            Performance(job, worker, begin, self._grab_along, connection).run()
+            performer.perform(job, connection)
         except Overdue:
             raise
         except BaseException:

@@ -71,7 +71,7 @@ class Holds:
         self._lock = threading.Lock()
         self._interrupting = threading.Lock()
         self._interrupted: Hold | None = None
-        self._holds: dict[int, Hold] = {}
+        self._holds: set[Hold] = set()
         #: Those that are being performed, some of which have their outcome already.
         self._begun: dict[int, Hold] = {}
         #: By one of those, the jobs that are done along with it.
@@ -80,16 +80,17 @@ class Holds:
     def __len__(self) -> int:
         return len(self._holds)
 
-    def __getitem__(self, job: Job) -> Hold:
-        return self._holds[id(job)]
+    def __contains__(self, job: Job) -> bool:
+        return job.hold in self._holds
 
     def add(self, job: Job, lease_seconds: int, *, leased_at: float, grab_for: float) -> None:
         """No lock is taken: it would keep the settler waiting while a large batch is added."""
         alias = job.alias
         slot = self._ledger.enter(job.jobid, alias, job.grabs, job.read_lease)
         lease_ends = leased_at + _whole(lease_seconds)
-        self._holds[id(job)] = Hold(job, slot, lease_seconds, lease_ends, grab_for)
+        job.hold = hold = Hold(job, slot, lease_seconds, lease_ends, grab_for)
         job.holder = self.holders.get(alias)
+        self._holds.add(hold)
 
     def add_grabbed(
         self, jobs: Iterable[Job], lease: Lease, *, terms: Lease, leased_at: float
@@ -100,17 +101,16 @@ class Holds:
             grab_for = terms.seconds[funcid]
             self.add(job, lease.seconds[funcid], leased_at=leased_at, grab_for=grab_for)
 
-    def begin(self, job: Job, interrupt: Callable[[], object]) -> bool:
+    def begin(self, interrupt: Callable[[], object], job: Job) -> bool:
         """Note that the job is performed now; `interrupt` has it stop, from another thread.
 
         False, and nothing is noted, if its lease is over: somebody else may have it.
         """
-        key, now = id(job), self._clock()
-        hold = self._holds[key]
-        if now > hold.lease_ends:
+        hold, now = job.hold, self._clock()
+        if hold is None or now > hold.lease_ends:
             return False
         hold.interrupt, hold.begun_at = interrupt, now
-        self._begun[key] = hold
+        self._begun[id(job)] = hold
         self._ledger.begun[hold.slot] = True
         return True
 
@@ -119,11 +119,10 @@ class Holds:
 
     def begin_along(self, other: Job, job: Job) -> None:
         """Note that the other job, too, is at hand until that job ends."""
-        hold = self._holds[id(other)]
-        hold.begun_at = self._clock()
+        other.hold.begun_at = self._clock()
         known = self._along.get(id(job), [])
-        self._along[id(job)] = [*(one for one in known if id(one) in self._holds), other]
-        self._ledger.begun[hold.slot] = True
+        self._along[id(job)] = [*(one for one in known if one in self), other]
+        self._ledger.begun[other.hold.slot] = True
 
     @property
     def along(self) -> int:
@@ -147,8 +146,8 @@ class Holds:
             self._let_go(other)
 
     def _let_go(self, job: Job) -> None:
-        hold = self._holds.get(id(job))
-        if hold:
+        hold = job.hold
+        if hold in self._holds:
             self._ledger.begun[hold.slot] = False
             if not hold.is_queued:
                 self.drop([job])
@@ -161,23 +160,12 @@ class Holds:
                 hold.interrupt()
             self._interrupted = None
 
-    def queue(self, job: Job) -> None:
-        """Note that the settler records the job's outcome, and drops it then."""
-        hold = self._holds.get(id(job))
-        if hold:
-            hold.is_queued = True
-
-    def is_queued(self, job: Job) -> bool:
-        """Whether the settler has the job's outcome, and has not recorded it yet."""
-        hold = self._holds.get(id(job))
-        return hold is not None and hold.is_queued
-
     def stop_renewing(self, jobs: Iterable[Job]) -> float:
         """Leave their leases as they are; tells when the last of these ends, as lease_ends()."""
         ends = 0.0
         with self._lock:
             for job in jobs:
-                hold = self._holds.get(id(job))
+                hold = job.hold
                 if hold:
                     hold.is_settling = True
                     ends = max(ends, hold.lease_ends)
@@ -188,15 +176,15 @@ class Holds:
         slots: list[int] = []
         with self._lock:
             for job in jobs:
-                hold = self._holds.pop(id(job), None)
-                job.holder = None
-                if hold:
+                hold, job.hold, job.holder = job.hold, None, None
+                if hold in self._holds:
+                    self._holds.remove(hold)
                     slots.append(hold.slot)
             self._ledger.strike(slots)
 
     def lease_ends(self, job: Job) -> float:
         """Until when nobody else can have the job, by our clock; in the past if it is not held."""
-        hold = self._holds.get(id(job))
+        hold = job.hold
         return hold.lease_ends if hold else 0
 
     def is_held(self, job: Job) -> bool:
@@ -229,7 +217,7 @@ class Holds:
         """The holds to renew, by the length of their lease, and the whole seconds to renew by."""
         now = self._clock()
         groups: dict[int, list[Hold]] = defaultdict(list)
-        for hold in list(self._holds.values()):
+        for hold in list(self._holds):
             is_waning = now - hold.leased_at >= hold.lease_seconds / 3
             is_mine = hold.job.alias == alias and self._is_settled_by_nobody(hold)
             if is_mine and is_waning and not hold.is_overdue(now):
@@ -263,7 +251,7 @@ class Holds:
         return [hold.job for hold in gone]
 
     def _is_settled_by_nobody(self, hold: Hold) -> bool:
-        return not hold.is_settling and id(hold.job) in self._holds
+        return not hold.is_settling and hold in self._holds
 
 
 def _whole(lease_seconds: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django_schwartz.engine.holds import Holds
 from django_schwartz.models import Job
-from django_schwartz.performance import GrabAlong, perform_async
+from django_schwartz.performance import GrabAlong, Performer
 
 logger = logging.getLogger("django_schwartz")
 
@@ -90,9 +90,9 @@ class Loop:
     async def _perform(self, job: Job) -> None:
         task: Any = asyncio.current_task()
         stop_this = partial(self._loop.call_soon_threadsafe, task.cancel)
-        begin = partial(self._holds.begin, interrupt=stop_this)
+        performer = Performer(partial(self._holds.begin, stop_this), self._grab_along)
         try:
-            await perform_async(job, begin=begin, grab_along=self._grab_along)
+            await performer.perform_async(job)
         except Exception:
             logger.exception("%s has no outcome: it comes back when its lease ends", job.handle)
         finally:

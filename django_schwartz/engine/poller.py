@@ -183,7 +183,11 @@ class LevelledQueue(PlainQueue):
         grabbed = queue.grab_levels(self._shares(limit), lease, limit=limit)
         # The last job of each level, by which the next grab goes on.
         grabbed.sort(key=_place_of)
-        last = {(row["func_id"], row["priority"] or 0): row for row in map(vars, grabbed)}
+        last: dict[tuple[int, int], Mapping[str, Any]] = {}
+        for row in map(vars, reversed(grabbed)):
+            last.setdefault((row["func_id"], row["priority"] or 0), row)
+            if len(last) == len(self._levels):
+                break
         self._served = {funcid for funcid, _ in last}
         self._levels = self._after(last) if len(grabbed) == limit else []
         return grabbed

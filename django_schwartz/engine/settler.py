@@ -48,23 +48,30 @@ class Settler:
         self._holds = holds
         self._using = using
         holds.holders[using] = self
-        self._waiting: queue.SimpleQueue[Settlement | Task | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Settlement | Task] = queue.SimpleQueue()
+        self._is_open = False
         self._mine = Mine(using)
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
     def start(self) -> None:
+        self._is_open = True
         self._thread.start()
 
     def stop(self) -> None:
         """Record what waits, and end."""
-        self._waiting.put(None)
+        self.call(self._close)
         self._thread.join()
+
+    def _close(self) -> None:
+        self._is_open = False
 
     def record(self, job: Job, outcome: Outcome) -> bool:
         if outcome.children or may_be_rolled_back(self._mine.connection):
             return False
-        self._holds.queue(job)
-        self._waiting.put(Settlement(job, outcome))
+        hold = job.hold
+        if hold:
+            hold.is_queued = True
+        self._waiting.put((job, outcome))
         return True
 
     def stop_renewing(self, jobs: Iterable[Job]) -> None:
@@ -73,7 +80,8 @@ class Settler:
     def finish_recording(self, job: Job) -> None:
         # A transaction that is the only writer would wait for who waits for its end.
         is_shut_out = dialect_of(job.driver).has_one_writer and may_be_rolled_back(job.driver)
-        if self._holds.is_queued(job) and not is_shut_out:
+        hold = job.hold
+        if hold and hold.is_queued and not is_shut_out:
             self.catch_up()
 
     def catch_up(self, seconds: float | None = None) -> None:
@@ -88,39 +96,35 @@ class Settler:
         self._waiting.put(task)
 
     def _run(self) -> None:
-        is_open = True
-        while is_open:
-            settlements, tasks, is_open = self._take_what_waits()
-            if settlements:
-                _attempt(partial(self._settle, settlements))
-            for task in tasks:
-                _attempt(task)
+        while self._is_open:
+            settlements: list[Settlement] = []
+            for entry in self._take_what_waits():
+                if isinstance(entry, tuple):
+                    settlements.append(entry)
+                else:
+                    _attempt(partial(self._settle, settlements))
+                    _attempt(entry)
+                    settlements = []
+            _attempt(partial(self._settle, settlements))
         connections.close_all()
 
-    def _take_what_waits(self) -> tuple[list[Settlement], list[Task], bool]:
-        """Wait for something, then take what is there: outcomes, up to a task."""
-        settlements: list[Settlement] = []
-        entry = self._waiting.get()
-        while True:
-            if not isinstance(entry, Settlement):
-                return settlements, [entry] if entry else [], entry is not None
-            settlements.append(entry)
-            if len(settlements) == BATCH or self._waiting.empty():
-                return settlements, [], True
-            entry = self._waiting.get()
+    def _take_what_waits(self) -> list[Settlement | Task]:
+        """Wait for something, then take what is there."""
+        take = self._waiting.get
+        return [take(), *(take() for _ in range(min(self._waiting.qsize(), BATCH - 1)))]
 
     def _settle(self, settlements: list[Settlement]) -> None:
-        held_until = self._holds.stop_renewing([entry.job for entry in settlements])
+        held_until = self._holds.stop_renewing([job for job, _ in settlements])
         # Of a job that was lost and grabbed again, one attempt: which of two was held is not told.
-        together = {entry.job.jobid: entry for entry in settlements if entry.outcome.is_departure}
+        together = {entry[0].jobid: entry for entry in settlements if entry[1].is_departure}
         if together and self._settle_together([*together.values()], held_until):
-            settlements = [x for x in settlements if together.get(x.job.jobid) is not x]
-        for settlement in settlements:
-            self._settle_alone(settlement)
+            settlements = [x for x in settlements if together.get(x[0].jobid) is not x]
+        for job, outcome in settlements:
+            self._settle_alone(job, outcome)
 
     def _settle_together(self, settlements: list[Settlement], held_until: float) -> bool:
         """Record these departures; False if the database will not have them like that."""
-        jobs = [entry.job for entry in settlements]
+        jobs = [job for job, _ in settlements]
         was_interrupted = False
         for pause in pauses():
             try:
@@ -138,18 +142,17 @@ class Settler:
             # Within its lease nobody else could take it: it was this settler, before that.
             gone |= {job.jobid for job in jobs if self._holds.is_held(job)}
         self._holds.drop(jobs)
-        tell_finished(
-            [(x.job, x.outcome, x.job.runtime) for x in settlements if x.job.jobid in gone]
-        )
-        for job in jobs if len(gone) < len(jobs) else ():
-            if job.jobid not in gone:
-                job.become_lost()
+        lost = [job for job in jobs if job.jobid not in gone] if len(gone) < len(jobs) else []
+        if lost:
+            settlements = [entry for entry in settlements if entry[0].jobid in gone]
+        tell_finished([(job, outcome, job.runtime) for job, outcome in settlements])
+        for job in lost:
+            job.become_lost()
         return True
 
-    def _settle_alone(self, settlement: Settlement) -> None:
-        job = settlement.job
+    def _settle_alone(self, job: Job, outcome: Outcome) -> None:
         try:
-            decided = settle(job, settlement.outcome)
+            decided = settle(job, outcome)
         except Exception:
             logger.exception("the outcome of %s could not be recorded", job.handle)
             self._holds.drop([job])

@@ -20,27 +20,24 @@ class HasArg(Protocol):
     def funcname(self) -> str: ...
 
 
-class ArgValue:
-    """Gives the arg's value. Bytes are its stored form, whoever sets them, as in Perl.
+def _value_of(instance: HasArg) -> object:
+    """The arg's value. Bytes are its stored form, whoever sets them, as in Perl.
 
     `arg_as_read` in the instance's dict is what was there before the value was decoded or replaced.
     """
+    attributes = instance.__dict__
+    value = attributes["arg"] if "arg" in attributes else _at_hand(instance)
+    if isinstance(value, bytes):
+        attributes.setdefault("arg_as_read", value)
+        attributes["arg"] = value = decode_arg(value, arg_format_of(instance))
+    return value
 
-    def __get__(self, instance: HasArg | None, owner: type) -> Any:
-        if instance is None:
-            return self
-        attributes = instance.__dict__
-        value = attributes["arg"] if "arg" in attributes else _at_hand(instance)
-        if isinstance(value, bytes):
-            attributes.setdefault("arg_as_read", value)
-            attributes["arg"] = value = decode_arg(value, arg_format_of(instance))
-        return value
 
-    def __set__(self, instance: HasArg, value: object) -> None:
-        attributes = instance.__dict__
-        if "arg" in attributes:
-            attributes.setdefault("arg_as_read", attributes["arg"])
-        attributes["arg"] = value
+def _replace_value(instance: HasArg, value: object) -> None:
+    attributes = instance.__dict__
+    if "arg" in attributes:
+        attributes.setdefault("arg_as_read", attributes["arg"])
+    attributes["arg"] = value
 
 
 class ArgField(models.BinaryField):  # type: ignore[type-arg]
@@ -50,7 +47,7 @@ class ArgField(models.BinaryField):  # type: ignore[type-arg]
         self, cls: type[models.Model], name: str, private_only: bool = False
     ) -> None:
         super().contribute_to_class(cls, name, private_only)
-        setattr(cls, name, ArgValue())
+        setattr(cls, name, property(_value_of, _replace_value))
 
     def from_db_value(self, value: Any, *args: object) -> bytes | None:
         if type(value) is bytes:

@@ -9,7 +9,7 @@ from django.db import connections, models
 from django_schwartz.dialects import ServerTime
 from django_schwartz.exceptions import traceback_of
 from django_schwartz.fields import UnixMicrosecondField, UnixTimeField
-from django_schwartz.models.arg import ArgField
+from django_schwartz.models.arg import ArgField, arg_as_read
 from django_schwartz.models.columns import NameField, SmallIndex
 from django_schwartz.models.funcmap import FuncMap, OfFunction
 from django_schwartz.models.meta import MetaField
@@ -18,6 +18,24 @@ from django_schwartz.serializers import storable_text
 
 if TYPE_CHECKING:
     from django_schwartz.models.job import Job
+    from django_schwartz.models.outcome import Outcome, Settlement
+
+#: What the exit status keeps of a job.
+KEPT_OF_A_JOB = (
+    "uniqkey",
+    "coalesce",
+    "priority",
+    "queue_name",
+    "insert_time",
+    "run_after",
+    "dispatched_at",
+    "scheduled_for",
+    "grabbed_at",
+    "started_at",
+    "completed_at",
+    "result",
+    "meta",
+)
 
 
 @dataclass(frozen=True)
@@ -121,16 +139,41 @@ class ExitStatusQuerySet(models.QuerySet["ExitStatus"]):
     def table(self) -> str:
         return str(connections[self.db].ops.quote_name(self.model._meta.db_table))
 
-    def record(self, *rows: "ExitStatus") -> None:
-        """Store exit statuses in one statement; one stored before for the same job is replaced."""
+    def record(self, job: "Job", outcome: "Outcome") -> "ExitStatus | None":
+        """Store the exit status of a job that leaves the queue; None if it is not kept."""
+        return next(iter(self.record_all([(job, outcome)])), None)
+
+    def record_all(self, settlements: "Iterable[Settlement]") -> "list[ExitStatus]":
+        """Store those that are kept, in one statement.
+
+        One that was stored before for the same job is replaced.
+        """
+        rows = [_exit_status_of(*entry) for entry in settlements if entry[1].keep_for > 0]
         names = [field.attname for field in self.model._meta.concrete_fields]
         has_target = connections[self.db].features.supports_update_conflicts_with_target
-        self.bulk_create(
+        return self.bulk_create(
             rows,
             update_conflicts=True,
             unique_fields=["jobid"] if has_target else None,
             update_fields=[name for name in names if name != "jobid"],
         )
+
+
+def _exit_status_of(job: "Job", outcome: "Outcome") -> "ExitStatus":
+    """What is kept of the job, as a row to store."""
+    row = ExitStatus(
+        jobid=job.jobid,
+        func_id=job.funcid,
+        status=outcome.exit_status or 0,
+        completion_time=ServerTime(),
+        delete_after=ServerTime() + outcome.keep_for,
+    )
+    row._state.db = job.alias
+    if not outcome.is_minimal:
+        row.arg, row.worker_id, row.runtime = arg_as_read(job), job.grabbed_by, job.runtime
+        for name in KEPT_OF_A_JOB:
+            setattr(row, name, getattr(job, name))
+    return row
 
 
 class ExitStatus(OfFunction, models.Model):

@@ -17,7 +17,7 @@ from django_schwartz.dialects import ServerTimeIn
 from django_schwartz.models.given import checked_status, failing_status, later_moment
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, Failure
-from django_schwartz.models.outcome import Outcome, Verdict, record_exit_status, settle
+from django_schwartz.models.outcome import Outcome, Verdict, settle
 from django_schwartz.models.rows import MICROSECONDS
 from django_schwartz.models.stored import StoredJob
 from django_schwartz.transactions import CERTAIN, Certain, Tentative
@@ -53,6 +53,8 @@ class Job(StoredJob):
 
     #: Who holds the job for its worker and records its verdict, in a process of many jobs.
     holder: Holder | None = None
+    #: What that process notes of it meanwhile.
+    hold: Any = None
 
     #: When the reply of its grab came, by the monotonic clock; None of a job that a look has read.
     heard_at: float | None = None
@@ -66,6 +68,11 @@ class Job(StoredJob):
     is_lost = False
     #: Whether it was told to stop, and has failed, since it took longer than its grab_for.
     is_overdue = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle has of it: not that it is held here."""
+        state: dict[str, Any] = super().__getstate__()
+        return {name: state[name] for name in state if name not in ("holder", "hold")}
 
     # What is known of it
 
@@ -173,7 +180,9 @@ class Job(StoredJob):
 
         The exit status keeps the result, a value that JSON can hold.
         """
-        return self._finish(_completion(self._seconds_kept), result=result)
+        # Not by _policy(): to call with a list of arguments takes as long as all of this.
+        keep_for = self._worker.policy("keep_exit_status_for")
+        return self._finish(_completion(keep_for), result=result)
 
     def replace_with(self, *jobs: "Job") -> bool:
         """Put these jobs into the queue in the place of this one, which is completed.
@@ -308,7 +317,9 @@ class Job(StoredJob):
         ending = self._ending(Verdict.COMPLETED, checked_status(status))
         self._finish_recording()
         with transaction.atomic(using=self.alias):
-            return record_exit_status(self, ending) if self._may_still_speak() else None
+            if self._may_still_speak():
+                return ExitStatus.objects.using(self.alias).record(self, ending)
+        return None
 
     def _may_still_speak(self) -> bool:
         """Whether the job is held, and then locked; or its holder's verdict was recorded."""
@@ -324,13 +335,8 @@ class Job(StoredJob):
             self.holder.finish_recording(self)
 
     def _ending(self, verdict: Verdict, status: int, **details: Any) -> Outcome:
-        keep_for = self._seconds_kept
+        keep_for = int(self._policy("keep_exit_status_for"))
         return Outcome(verdict=verdict, exit_status=status, keep_for=keep_for, **details)
-
-    @property
-    def _seconds_kept(self) -> int:
-        # Not by _policy(): to call with a list of arguments takes as long as all of this.
-        return int(self._worker.policy("keep_exit_status_for"))
 
     def _policy(self, name: str, *args: object) -> float:
         return self._worker.policy(name, *args)
@@ -350,10 +356,10 @@ class Job(StoredJob):
         return recorded
 
     def _is_too_late_for(self, outcome: Outcome) -> bool:
-        is_too_late = self.did_something
-        if is_too_late:
-            self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
-        return is_too_late
+        if self._settled is None or not self._settled.holds:
+            return False
+        self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
+        return True
 
     def become_lost(self) -> None:
         """Note that the job is not held any more, with no outcome recorded."""
@@ -387,6 +393,6 @@ class Job(StoredJob):
 
 
 @lru_cache
-def _completion(keep_for: int) -> Outcome:
+def _completion(keep_for: float) -> Outcome:
     """What most jobs come to, made once."""
-    return Outcome(verdict=Verdict.COMPLETED, exit_status=0, keep_for=keep_for)
+    return Outcome(verdict=Verdict.COMPLETED, exit_status=0, keep_for=int(keep_for))

@@ -14,9 +14,9 @@ from django.db import connections, transaction
 
 from django_schwartz.conf import conf
 from django_schwartz.deadline import within
-from django_schwartz.dialects import ServerTime, dialect_of
+from django_schwartz.dialects import dialect_of
 from django_schwartz.exceptions import DuplicateJob, LeaseLost
-from django_schwartz.models.arg import arg_as_read, is_arg_changed
+from django_schwartz.models.arg import is_arg_changed
 from django_schwartz.models.history import Error, ExitStatus, Failure
 from django_schwartz.models.rows import checked_arg
 from django_schwartz.wakeup import announce_release
@@ -26,24 +26,6 @@ if TYPE_CHECKING:
 
 #: Seconds between attempts to record an outcome while the database is away: half a minute in all.
 PAUSES = (0, 0.1, 0.3, *[1] * 30)
-
-
-#: What the exit status keeps of a job.
-KEPT_OF_A_JOB = (
-    "uniqkey",
-    "coalesce",
-    "priority",
-    "queue_name",
-    "insert_time",
-    "run_after",
-    "dispatched_at",
-    "scheduled_for",
-    "grabbed_at",
-    "started_at",
-    "completed_at",
-    "result",
-    "meta",
-)
 
 
 class Verdict(StrEnum):
@@ -103,31 +85,8 @@ REDUCTIONS = (Outcome.without_details, Outcome.without_text)
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False)
-class Settlement:
-    """A job, and what became of the attempt at it."""
-
-    job: "Job"
-    outcome: Outcome
-
-    def exit_status(self) -> ExitStatus | None:
-        """What is kept of the job that has left the queue, as a row to store; None for nothing."""
-        job, outcome = self.job, self.outcome
-        if outcome.keep_for <= 0:
-            return None
-        row = ExitStatus(
-            jobid=job.jobid,
-            func_id=job.funcid,
-            status=outcome.exit_status or 0,
-            completion_time=ServerTime(),
-            delete_after=ServerTime() + outcome.keep_for,
-        )
-        row._state.db = job.alias
-        if not outcome.is_minimal:
-            row.arg, row.worker_id, row.runtime = arg_as_read(job), job.grabbed_by, job.runtime
-            for name in KEPT_OF_A_JOB:
-                setattr(row, name, getattr(job, name))
-        return row
+#: A job, and what became of the attempt at it.
+Settlement = tuple["Job", Outcome]
 
 
 def settle_together(using: str, settlements: Sequence[Settlement]) -> set[int]:
@@ -135,7 +94,7 @@ def settle_together(using: str, settlements: Sequence[Settlement]) -> set[int]:
 
     One transaction; one statement, where the database can and no failure is told of.
     """
-    failures = [(x.job, x.outcome.failure) for x in settlements if x.outcome.failure]
+    failures = [(job, outcome.failure) for job, outcome in settlements if outcome.failure]
     with transaction.atomic(using=using) if failures else nullcontext():
         gone = _leave(using, settlements)
         Error.objects.using(using).record_all(entry for entry in failures if entry[0].jobid in gone)
@@ -143,7 +102,7 @@ def settle_together(using: str, settlements: Sequence[Settlement]) -> set[int]:
 
 
 def _leave(using: str, settlements: Sequence[Settlement]) -> set[int]:
-    queue = type(settlements[0].job)._default_manager.using(using)
+    queue = type(settlements[0][0])._default_manager.using(using)
     dialect = dialect_of(connections[using])
     return dialect.leave(queue, ExitStatus.objects.using(using), settlements)
 
@@ -231,15 +190,7 @@ def _decided(job: "Job", outcome: Outcome) -> Outcome:
 def _leave_queue(job: "Job", outcome: Outcome) -> None:
     if not job.as_read()._raw_delete(job.alias):
         raise LeaseLost
-    record_exit_status(job, outcome)
-
-
-def record_exit_status(job: "Job", outcome: Outcome) -> ExitStatus | None:
-    """Store the exit status in the place of any stored before; None if it is not kept."""
-    row = Settlement(job, outcome).exit_status()
-    if row is not None:
-        ExitStatus.objects.using(job.alias).record(row)
-    return row
+    ExitStatus.objects.using(job.alias).record(job, outcome)
 
 
 def _release(job: "Job", outcome: Outcome) -> None:

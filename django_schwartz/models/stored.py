@@ -147,7 +147,8 @@ class StoredJob(QuicklyMade):
 
         As it was last known, and as a renewal under way makes it.
         """
-        return self.read_lease, *self._renewal
+        lease = self.read_lease
+        return (lease, *self._renewal) if self._renewal else (lease,)
 
     @property
     def read_lease(self) -> int:

@@ -41,7 +41,7 @@ def performed(client, holds, database):
     client.dispatch_async("Gather")
     job = client.find_job_for_workers(["Gather"])
     holds.add(job, LEASE, leased_at=time.monotonic(), grab_for=GRAB_FOR)
-    holds.begin(job, interrupt=lambda: None)
+    holds.begin(lambda: None, job)
     return job
 
 
@@ -67,7 +67,7 @@ def test_it_is_leased_for_as_long_as_the_performed_one(client, holds, grab_along
     other = grab_along()
 
     assert LEASE - 1 <= seconds_left(client, other) <= LEASE
-    assert holds[other].grab_for == GRAB_FOR
+    assert other.hold.grab_for == GRAB_FOR
 
 
 def test_the_ledger_knows_of_the_grab_while_it_lasts(client, holds, ledger, performed, database):

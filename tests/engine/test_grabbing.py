@@ -324,4 +324,4 @@ def test_a_lease_is_as_long_as_its_worker_wants_it_and_no_longer_than_others(
     [job] = hands.take(database, Job.objects.due().grab)
 
     assert lease <= job.grabbed_until.timestamp() - now <= lease + 1
-    assert holds[job].grab_for == grab_for
+    assert job.hold.grab_for == grab_for

@@ -121,7 +121,7 @@ def test_a_job_that_is_being_settled_is_not_renewed(holds, hold, now, database):
 
 def test_a_job_over_its_grab_for_is_not_renewed(holds, hold, now, database):
     job = hold(grab_for=15)
-    holds.begin(job, interrupt=lambda: None)
+    holds.begin(lambda: None, job)
     now[0] += 21
 
     with statements(database) as words:
@@ -179,7 +179,7 @@ def test_after_a_lost_reply_the_next_renewal_learns_what_became_of_it(
 
 def test_what_is_performed_is_known_until_it_ends_though_it_has_its_outcome(holds, hold):
     job = hold()
-    holds.begin(job, interrupt=lambda: None)
+    holds.begin(lambda: None, job)
 
     holds.drop([job])
     performed = holds.performed()
@@ -192,7 +192,7 @@ def test_what_is_performed_is_known_until_it_ends_though_it_has_its_outcome(hold
 
 def test_a_job_that_went_on_after_its_outcome_is_overdue_in_its_time(holds, hold, now):
     job = hold(grab_for=15)
-    holds.begin(job, interrupt=lambda: None)
+    holds.begin(lambda: None, job)
     holds.drop([job])
 
     now[0] += 16
@@ -203,7 +203,7 @@ def test_a_job_that_went_on_after_its_outcome_is_overdue_in_its_time(holds, hold
 def test_a_job_that_has_ended_is_not_interrupted(holds, hold, now):
     interrupted = threading.Event()
     job = hold(grab_for=15)
-    holds.begin(job, interrupt=interrupted.set)
+    holds.begin(interrupted.set, job)
     now[0] += 16
     [overdue] = holds.overdue()
 
@@ -225,8 +225,8 @@ def test_a_job_does_not_end_while_it_is_being_interrupted_and_others_do(holds, h
         has_ended.set()
 
     late, other = hold(grab_for=15), hold()
-    holds.begin(late, interrupt=interrupt)
-    holds.begin(other, interrupt=lambda: None)
+    holds.begin(interrupt, late)
+    holds.begin(lambda: None, other)
     now[0] += 16
     [overdue] = holds.overdue()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from array import array
+from functools import partial
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -14,7 +15,7 @@ from django_schwartz.engine.crew import Crew
 from django_schwartz.engine.holds import Holds
 from django_schwartz.engine.loop import Loop
 from django_schwartz.models import Job
-from django_schwartz.performance import LAPSED_LEASE, grab_by_grab_for, perform
+from django_schwartz.performance import LAPSED_LEASE, Performer, grab_by_grab_for
 from django_schwartz.worker import registry
 from tests.rows import end_lease, lease_elsewhere, row_of
 from tests.waiting import until
@@ -163,7 +164,7 @@ def test_a_job_whose_lease_ends_while_its_transaction_begins_is_given_back_rathe
     monkeypatch.setattr(transaction.Atomic, "__enter__", wait_for_the_database)
     holds.add(job, 3, leased_at=0, grab_for=100)
 
-    perform(job, begin=lambda job: holds.begin(job, lambda: None))
+    Performer(partial(holds.begin, lambda: None)).perform(job)
 
     assert begun == []
     assert row_of(job.handle)["grabbed_until"] is None

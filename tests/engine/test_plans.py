@@ -5,7 +5,7 @@ import re
 import pytest
 from django.db import connections, transaction
 
-from django_schwartz.models import FuncMap, Job, Outcome, Settlement
+from django_schwartz.models import FuncMap, Job, Outcome
 from django_schwartz.models.outcome import Verdict
 from django_schwartz.models.outcome import settle_together as leave
 
@@ -104,7 +104,7 @@ def test_what_a_batch_leaves_is_found_by_its_numbers(database, funcids, plans, h
     done = Outcome(verdict=Verdict.COMPLETED, exit_status=0)
     gone = set()
 
-    [plan] = plans(lambda: gone.update(leave(database, [Settlement(job, done) for job in jobs])))
+    [plan] = plans(lambda: gone.update(leave(database, [(job, done) for job in jobs])))
 
     assert gone == {job.jobid for job in jobs}
     assert not re.search(rf"Seq Scan on {Job._meta.db_table}\b", plan), plan

@@ -1,5 +1,7 @@
 """The settler: outcomes that wait are recorded together, each surely, and none holds up others."""
 
+import copy
+import pickle
 import re
 import threading
 import time
@@ -109,7 +111,7 @@ def lost():
 
 
 #: What records departures that keep no exit status, however many.
-DEPARTURES = {"sqlite": ["DELETE"], "postgresql": ["DELETE"], "mysql": ["SELECT", "DELETE"]}
+DEPARTURES = {"sqlite": ["DELETE"], "postgresql": ["WITH"], "mysql": ["SELECT", "DELETE"]}
 
 
 @pytest.mark.parametrize("number", [2, 50])
@@ -222,6 +224,21 @@ def test_an_outcome_whose_lease_is_lost_is_told_of_and_the_others_recorded(
     assert [job.pk for job in Job.objects.all()] == [jobs[1].pk]
 
 
+@pytest.mark.parametrize("copied", [copy.copy, lambda job: pickle.loads(pickle.dumps(job))])
+def test_a_copy_of_a_job_is_the_same_job_and_not_held(held, settle, holds, lost, copied):
+    [job] = held(1)
+
+    other = copied(job)
+    has_counted = other.completed()
+    job.completed()
+    settle()
+
+    assert (other, other.arg) == (job, job.arg)
+    assert has_counted
+    assert lost == [job]
+    assert len(holds) == 0
+
+
 def break_once(database, *, is_executed):
     """A wrapper: the first change is made, or not, and then the connection breaks."""
     broken = []
@@ -274,7 +291,7 @@ def test_in_the_last_second_of_a_lease_another_may_hold_the_job_already(
     held, settle, database, holds, finished, lost
 ):
     [job] = held(1)
-    holds[job].lease_ends -= LEASE - 0.5  # the database's clock counts whole seconds
+    job.hold.lease_ends -= LEASE - 0.5  # the database's clock counts whole seconds
     lease_elsewhere(job.handle)
     job.completed()
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 
 from django_schwartz.client import TheSchwartz
 from django_schwartz.exceptions import AllDatabasesDead, DuplicateJob
-from django_schwartz.models import Error, ExitStatus, Job, Outcome, Settlement, Verdict
+from django_schwartz.models import Error, ExitStatus, Job, Outcome, Verdict
 from django_schwartz.models.outcome import settle_together
 from tests.model.ledger import DECLINED_FOR, GRAB_FOR, RETRY_DELAY, Ledger
 from tests.model.modelled import Entry, Held, Modelled, ends_in, jobs_in
@@ -256,7 +256,7 @@ class QueueMachine(RuleBasedStateMachine):
             return
         counting = {jobid: held for jobid, held in together.items() if held.counts}
         outcome = Outcome(verdict=Verdict.COMPLETED, exit_status=0, keep_for=keep_for)
-        settlements = [Settlement(held.job, outcome) for held in together.values()]
+        settlements = [(held.job, outcome) for held in together.values()]
         assert settle_together(alias, settlements) == {*counting}
         for held in counting.values():
             held.entry.ledger = held.entry.ledger.ended(0 if keep_for else None)

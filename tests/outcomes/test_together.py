@@ -3,8 +3,9 @@
 import pytest
 
 from django_schwartz import Worker, register
-from django_schwartz.models import ExitStatus, Job, Settlement
+from django_schwartz.models import ExitStatus, Job, Outcome, Verdict
 from django_schwartz.models.outcome import settle_together
+from tests.rows import lease_elsewhere
 
 
 class Waiting:
@@ -14,7 +15,7 @@ class Waiting:
         self.settlements = []
 
     def record(self, job, outcome):
-        self.settlements.append(Settlement(job, outcome))
+        self.settlements.append((job, outcome))
         return True
 
     def stop_renewing(self, jobs):
@@ -109,3 +110,18 @@ def test_a_verdict_that_comes_too_late_leaves_no_result(grab, database):
     settle_together(database, waiting.settlements)
 
     assert (kept_of(job)["status"], kept_of(job)["result"]) == (1, None)
+
+
+@pytest.mark.parametrize("keep_for", [0, 60])
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_those_that_left_are_told_of(grab, database, lost, keep_for):
+    jobs = [grab() for _ in range(3)]
+    for job in jobs[:lost]:
+        lease_elsewhere(job)
+    outcome = Outcome(verdict=Verdict.COMPLETED, exit_status=0, keep_for=keep_for)
+
+    gone = settle_together(database, [(job, outcome) for job in jobs])
+
+    assert gone == {job.jobid for job in jobs[lost:]}
+    assert Job.objects.count() == lost
+    assert ExitStatus.objects.count() == (len(gone) if keep_for else 0)
