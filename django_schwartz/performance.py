@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_schwartz.dialects import DIALECTS, Lease
 from django_schwartz.exceptions import ArgUnreadable
-from django_schwartz.models import Job, Outcome
+from django_schwartz.models import Job, OfThisProcess, Outcome
 from django_schwartz.models.outcome import patiently
 from django_schwartz.signals import printable
 from django_schwartz.worker import Worker, current_performance, registry
@@ -90,7 +90,7 @@ class Performer:
         await Performance(job, registry[job.funcname], self).run_async()
 
 
-class Afterwards:
+class Afterwards(OfThisProcess):
     """The holder of a job that a coroutine performs: its verdict is recorded afterwards."""
 
     def __init__(self) -> None:

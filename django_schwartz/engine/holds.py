@@ -12,7 +12,7 @@ from django.db.models import F
 from django_schwartz.deadline import within
 from django_schwartz.dialects import Lease
 from django_schwartz.engine.ledger import Ledger
-from django_schwartz.models import Holder, Job
+from django_schwartz.models import Holder, Job, OfThisProcess
 
 #: The shortest lease, in seconds, that is renewed before it ends: of one of two not much more than
 #: one may be left, since the database counts whole seconds, and one has to pass before a renewal.
@@ -25,7 +25,7 @@ SHORTEST_SECONDS = 5
 Attempt = tuple[int, int]
 
 
-class Hold:
+class Hold(OfThisProcess):
     """Times are those of the monotonic clock, in seconds.
 
     No dataclass: one is made for each job, and the defaults of a class are not set one by one.

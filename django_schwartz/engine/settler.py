@@ -14,7 +14,7 @@ from django.db import connections
 from django_schwartz.deadline import within
 from django_schwartz.dialects import dialect_of
 from django_schwartz.engine.holds import Holds
-from django_schwartz.models import Job, Outcome, Settlement
+from django_schwartz.models import Job, OfThisProcess, Outcome, Settlement
 from django_schwartz.models.outcome import settle, settle_together
 from django_schwartz.signals import tell_finished
 from django_schwartz.transactions import may_be_rolled_back
@@ -38,7 +38,7 @@ class Mine(threading.local):
         self.connection = connections[using]
 
 
-class Settler:
+class Settler(OfThisProcess):
     """Holds the jobs of one database, and records their outcomes: see models.job.Holder.
 
     It never waits for more to come: what came while it wrote is what it writes next.

@@ -3,7 +3,7 @@
 from django_schwartz.models.funcmap import FuncMap
 from django_schwartz.models.handle import JobHandle
 from django_schwartz.models.history import Error, ExitStatus, ExitStatusQuerySet, Failure
-from django_schwartz.models.job import Holder, Job
+from django_schwartz.models.job import Holder, Job, OfThisProcess
 from django_schwartz.models.outcome import Outcome, Settlement, Verdict
 from django_schwartz.models.queue import JobQuerySet
 from django_schwartz.models.workerprocess import WorkerProcess
@@ -18,6 +18,7 @@ __all__ = [
     "Job",
     "JobHandle",
     "JobQuerySet",
+    "OfThisProcess",
     "Outcome",
     "Settlement",
     "Verdict",

@@ -21,14 +21,11 @@ class HasArg(Protocol):
 
 
 def _value_of(instance: HasArg) -> object:
-    """The arg's value. Bytes are its stored form, whoever sets them, as in Perl.
-
-    `arg_as_read` in the instance's dict is what was there before the value was decoded or replaced.
-    """
+    """The arg's value. Bytes are its stored form, whoever sets them, as in Perl."""
     attributes = instance.__dict__
     value = attributes["arg"] if "arg" in attributes else _at_hand(instance)
     if isinstance(value, bytes):
-        attributes.setdefault("arg_as_read", value)
+        attributes.setdefault("arg_as_read", value)  # what there was before anything was done to it
         attributes["arg"] = value = decode_arg(value, arg_format_of(instance))
     return value
 

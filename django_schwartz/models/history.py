@@ -141,7 +141,8 @@ class ExitStatusQuerySet(models.QuerySet["ExitStatus"]):
 
     def record(self, job: "Job", outcome: "Outcome") -> "ExitStatus | None":
         """Store the exit status of a job that leaves the queue; None if it is not kept."""
-        return next(iter(self.record_all([(job, outcome)])), None)
+        rows = self.record_all([(job, outcome)])
+        return rows[0] if rows else None
 
     def record_all(self, settlements: "Iterable[Settlement]") -> "list[ExitStatus]":
         """Store those that are kept, in one statement.

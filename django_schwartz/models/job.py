@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
@@ -39,6 +39,16 @@ class Holder(Protocol):
         """Return when the job's verdict, if there is one, is in the database."""
 
 
+class OfThisProcess:
+    """What copies of a job share with it, and a pickle leaves out."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
 class Job(StoredJob):
     """A job posted to the queue, grabbed and performed by a worker.
 
@@ -68,11 +78,6 @@ class Job(StoredJob):
     is_lost = False
     #: Whether it was told to stop, and has failed, since it took longer than its grab_for.
     is_overdue = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle has of it: not that it is held here."""
-        state: dict[str, Any] = super().__getstate__()
-        return {name: state[name] for name in state if name not in ("holder", "hold")}
 
     # What is known of it
 

@@ -224,19 +224,31 @@ def test_an_outcome_whose_lease_is_lost_is_told_of_and_the_others_recorded(
     assert [job.pk for job in Job.objects.all()] == [jobs[1].pk]
 
 
-@pytest.mark.parametrize("copied", [copy.copy, lambda job: pickle.loads(pickle.dumps(job))])
-def test_a_copy_of_a_job_is_the_same_job_and_not_held(held, settle, holds, lost, copied):
-    [job] = held(1)
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda job: pickle.loads(pickle.dumps(job))]
+)
+def test_of_a_job_and_a_copy_of_it_one_verdict_counts(held, settle, holds, finished, lost, copied):
+    [job, _] = held(2)
 
     other = copied(job)
-    has_counted = other.completed()
+    other.completed()
     job.completed()
     settle()
 
     assert (other, other.arg) == (job, job.arg)
-    assert has_counted
+    assert finished == [(job, Verdict.COMPLETED)]
     assert lost == [job]
-    assert len(holds) == 0
+    assert len(holds) == 1
+
+
+def test_a_pickle_is_not_held(held):
+    [job] = held(1)
+
+    other = pickle.loads(pickle.dumps(job))
+
+    assert job.holder
+    assert not other.holder
+    assert not other.hold
 
 
 def break_once(database, *, is_executed):

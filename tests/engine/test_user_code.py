@@ -86,6 +86,16 @@ def test_coroutines_over_their_grab_for_are_told_so(client, start):
 
 
 @pytest.mark.only_on("sqlite")
+def test_a_coroutine_may_complete_a_copy_of_its_job(client, start):
+    handles = [client.dispatch_async("CompleteACopy", how) for how in ("copy", "deepcopy")]
+
+    running = start("--until-done")
+
+    assert running.end() == 0, running.output
+    assert done(handles) == [0, 0]
+
+
+@pytest.mark.only_on("sqlite")
 def test_a_project_that_disables_loggers_hears_of_outcomes_nevertheless(client, start):
     handle = client.dispatch_async("Good")
 

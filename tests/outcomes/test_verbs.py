@@ -1,9 +1,11 @@
 """What each verb writes: these rows, in one transaction, and nothing else."""
 
+import copy
 from datetime import UTC, datetime
 
 import pytest
 
+from django_schwartz import Worker, register
 from django_schwartz.fields import unix_seconds
 from django_schwartz.models import Error, ExitStatus, FuncMap, Job
 from tests.outcomes.verdicts import VERDICTS
@@ -322,3 +324,19 @@ def test_a_second_verdict_changes_nothing(job, told, first, second):
     assert counted is False
     assert rows() == before
     assert len(told) == 1
+
+
+def test_a_coroutine_may_complete_a_copy_of_its_job(client):
+    @register
+    class CompleteACopy(Worker):
+        keep_exit_status_for = 60
+
+        async def work(self, job):
+            copy.copy(job).completed()
+
+    client.can_do("CompleteACopy")
+    handle = client.dispatch_async("CompleteACopy")
+
+    client.work_until_done()
+
+    assert handle.exit_status == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import copy
 import ctypes
 import os
 import signal
@@ -124,6 +125,16 @@ class SleepOn(Worker):
 
     async def work(self, job):
         await asyncio.sleep(600)
+
+
+@register
+class CompleteACopy(Worker):
+    """Be a coroutine that completes a copy of its job, made by the function of the arg."""
+
+    keep_exit_status_for = 3600
+
+    async def work(self, job):
+        getattr(copy, job.arg)(job).completed("by a copy")
 
 
 @register
