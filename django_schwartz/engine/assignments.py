@@ -44,6 +44,10 @@ class Assignments:
         return True
 
     @property
+    def was_answered(self) -> bool:
+        return not self._entries
+
+    @property
     def due_at(self) -> float:
         return time.monotonic() + RETRY_SECONDS if self._entries else math.inf
 

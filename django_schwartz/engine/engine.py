@@ -298,9 +298,9 @@ class Engine:
 
     def _knows_all(self) -> bool:
         """Whether every database was asked: one that is away may well have jobs that are due."""
-        has_asked = all(lane.has_asked for lane in self._wanted_lanes)
+        has_heard = all(lane.has_heard for lane in self._wanted_lanes)
         is_any_away = self._client.databases.causes or self._latecomers.aliases
-        return has_asked and not is_any_away and not self._trouble
+        return has_heard and not is_any_away and not self._trouble
 
     @property
     def _wanted_lanes(self) -> list[Lane]:

@@ -34,6 +34,10 @@ class Grabs(Protocol):
     def due_at(self) -> float:
         """When something may be due of which nobody tells, by the monotonic clock."""
 
+    @property
+    def was_answered(self) -> bool:
+        """Whether the last poll() met no connection that was cut, and no dead database."""
+
     def poll(self, limit: int) -> list[Job]:
         """Grab up to `limit` jobs, in the order in which they are to be performed."""
 
@@ -82,8 +86,8 @@ class Lane:
         self._furthest = FAR_AHEAD
         self._filled_at = clock()
         self._was_full = False
-        #: Whether the last fill() had room, and so asked for jobs.
-        self.has_asked = False
+        #: Whether the last fill() had room, and so asked for jobs, and was answered.
+        self.has_heard = False
 
     @property
     def is_wanted(self) -> bool:
@@ -103,11 +107,12 @@ class Lane:
         """Grab jobs for the room that there is."""
         room = self.room
         limit = int(min(room, at_most))
-        self.has_asked = limit > 0
-        if not self.has_asked:
+        self.has_heard = False
+        if limit <= 0:
             return []
         self._learn(room)
         jobs = self._poller.poll(limit)
+        self.has_heard = self._poller.was_answered
         if jobs:
             self._mind_bytes(jobs)
             self._filled_at, self._was_full = self._clock(), len(jobs) == limit

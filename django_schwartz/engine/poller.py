@@ -42,6 +42,8 @@ class Poller:
         kind = LevelledQueue if client.prioritize and not client.is_choosy else PlainQueue
         self._kind = kind
         self._queues = {alias: kind(client, alias) for alias in client.databases.aliases}
+        #: See lane.Grabs. Another may have found the database alive since.
+        self.was_answered = True
 
     @property
     def is_wanted(self) -> bool:
@@ -62,23 +64,29 @@ class Poller:
         batches: list[list[Job]] = []
         trouble: AnyDatabaseError | None = None
         aliases = self._hands.client.databases.in_random_order() if self.is_wanted else []
+        self.was_answered = True
         for alias in filter(self._may_ask, aliases):
             try:
-                batches.append(self._take(alias, limit))
+                taken = self._take(alias, limit)
             except AnyDatabaseError as error:
                 trouble = error
-            else:
-                limit -= len(batches[-1])
+                continue
+            if taken is None:
+                self.was_answered = False
+                continue
+            batches.append(taken)
+            limit -= len(taken)
             if limit <= 0:
                 break
         if trouble and not any(batches):
             raise trouble
         return in_fair_order(batches)
 
-    def _take(self, alias: str, limit: int) -> list[Job]:
+    def _take(self, alias: str, limit: int) -> list[Job] | None:
+        """None where the database did not answer."""
         with self._hands.client.databases.failing_over(alias):
             return self._hands.take(alias, partial(self._queue(alias).grab, limit=limit))
-        return []
+        return None
 
     def _queue(self, alias: str) -> "PlainQueue":
         if alias not in self._queues:  # it may have come later

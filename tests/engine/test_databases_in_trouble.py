@@ -1,6 +1,7 @@
 """Databases that go away under a worker, or are busy: no job is lost, and none done twice."""
 
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 
@@ -54,6 +55,19 @@ def test_a_session_that_ended_while_its_thread_was_idle_fails_no_job(client, sta
 
     assert {handle.exit_status for handle in (*before, *after)} == {0}
     assert running.stop() == 0, running.output
+
+
+@pytest.mark.only_on("postgresql")
+def test_a_worker_ends_with_no_job_left_though_sessions_end_all_the_time(client, start, database):
+    client.dispatch_jobs(Job(funcname="Good") for _ in range(1000))
+    running = start("--until-done")
+
+    while running.process.poll() is None:
+        end_every_session(database)
+        time.sleep(0.05)
+
+    assert running.end() == 0, running.output
+    assert not Job.objects.exists()
 
 
 @pytest.mark.only_on("sqlite")
