@@ -1,7 +1,6 @@
 """Databases that go away under a worker, or are busy: no job is lost, and none done twice."""
 
 import threading
-import time
 from collections import Counter
 from contextlib import suppress
 
@@ -62,9 +61,11 @@ def test_a_worker_ends_with_no_job_left_though_sessions_end_all_the_time(client,
     client.dispatch_jobs(Job(funcname="Good") for _ in range(1000))
     running = start("--until-done")
 
-    while running.process.poll() is None:
+    def has_ended():
         end_every_session(database)
-        time.sleep(0.05)
+        return running.process.poll() is not None
+
+    until(has_ended)
 
     assert running.end() == 0, running.output
     assert not Job.objects.exists()
