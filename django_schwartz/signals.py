@@ -4,7 +4,7 @@ Every signal is sent with `send_robust`: a receiver that raises changes nothing.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -65,25 +65,22 @@ def _printable_name(funcname: str) -> str:
 
 def _log_finished(finished: Iterable[Finished]) -> None:
     for outcome, together in groupby(finished, key=itemgetter(1)):  # thousands may share one
-        why = f": {printable(outcome.message)}" if outcome.message else ""
-        instantly = f"{outcome.verdict} in 0.000 s{why}"
-        lines = (
-            (
-                _printable_name(job.funcname),
-                job.alias,
-                job.jobid,
-                instantly
-                if runtime is not None and runtime < HALF_A_MILLISECOND
-                else f"{outcome.verdict}{_took(runtime)}{why}",
-            )
-            for job, _, runtime in together
-        )
         level = logging.WARNING if outcome.failure else logging.INFO
-        log_lines(level, "%s %s-%s %s", lines)
+        log_lines(level, "%s %s-%s %s", _lines_of(outcome, together))
 
 
-def _took(runtime: float | None) -> str:
-    return "" if runtime is None else f" in {runtime:.3f} s"
+def _lines_of(outcome: Any, finished: Iterable[Finished]) -> Iterator[tuple[object, ...]]:
+    verdict = outcome.verdict
+    why = f": {printable(outcome.message)}" if outcome.message else ""
+    instantly = f"{verdict} in 0.000 s{why}"
+    for job, _, runtime in finished:
+        if runtime is None:
+            said = f"{verdict}{why}"
+        elif runtime < HALF_A_MILLISECOND:
+            said = instantly
+        else:
+            said = f"{verdict} in {runtime:.3f} s{why}"
+        yield _printable_name(job.funcname), job.alias, job.jobid, said
 
 
 @receiver(lease_lost)

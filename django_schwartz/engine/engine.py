@@ -297,7 +297,7 @@ class Engine:
         self._trouble = trouble
 
     def _knows_all(self) -> bool:
-        """Whether every database was asked: one that is away may well have jobs that are due."""
+        """Whether every database answered: one that is away may well have jobs that are due."""
         has_heard = all(lane.has_heard for lane in self._wanted_lanes)
         is_any_away = self._client.databases.causes or self._latecomers.aliases
         return has_heard and not is_any_away and not self._trouble

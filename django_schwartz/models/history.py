@@ -150,6 +150,8 @@ class ExitStatusQuerySet(models.QuerySet["ExitStatus"]):
         One that was stored before for the same job is replaced.
         """
         rows = [_exit_status_of(*entry) for entry in settlements if entry[1].keep_for > 0]
+        if not rows:
+            return []
         names = [field.attname for field in self.model._meta.concrete_fields]
         has_target = connections[self.db].features.supports_update_conflicts_with_target
         return self.bulk_create(

@@ -361,10 +361,10 @@ class Job(StoredJob):
         return recorded
 
     def _is_too_late_for(self, outcome: Outcome) -> bool:
-        if self._settled is None or not self._settled.holds:
-            return False
-        self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
-        return True
+        is_too_late = self.did_something
+        if is_too_late:
+            self.debug(f"has its verdict already, so this one is ignored: {outcome.verdict}")
+        return is_too_late
 
     def become_lost(self) -> None:
         """Note that the job is not held any more, with no outcome recorded."""

@@ -147,8 +147,7 @@ class StoredJob(QuicklyMade):
 
         As it was last known, and as a renewal under way makes it.
         """
-        lease = self.read_lease
-        return (lease, *self._renewal) if self._renewal else (lease,)
+        return self.read_lease, *self._renewal
 
     @property
     def read_lease(self) -> int:
